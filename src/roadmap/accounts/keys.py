@@ -1,0 +1,79 @@
+"""API keys: shown once, stored as SHA-256, cached for a few seconds.
+
+A key has 256 random bits, so a plain hash is enough: there is nothing to guess.
+"""
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from roadmap.accounts import store
+from roadmap.database import Database
+from roadmap.errors import Invalid, Unauthorized
+from roadmap.ids import new_id
+
+__all__ = ["KeyRing", "NewKey", "create_key", "local_user"]
+
+PREFIX = "rk_"
+CACHED = 5.0
+MOST_CACHED = 10_000
+LOCAL_EMAIL = "local@localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made. `secret` is not stored anywhere."""
+
+    id: UUID
+    secret: str
+    expires_at: datetime | None
+
+
+async def create_key(db: Database, email: str, name: str, days: int | None) -> NewKey:
+    """A key for the user of this address, who is created when there is none. `days` until it expires; None: never."""
+    if "@" not in email or len(email) > 254 or any(c.isspace() for c in email):
+        raise Invalid("this is no e-mail address")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    key = NewKey(new_id(), secret, expires_at)
+    async with db.transaction() as tx:
+        user_id = await store.ensure_user(tx, new_id(), email)
+        await store.insert_key(tx, store.KeyRow(key.id, user_id, name, hash_key(secret), expires_at))
+    return key
+
+
+async def local_user(db: Database) -> UUID:
+    """The one user of a machine with AUTH_MODE=none."""
+    return await store.ensure_user(db, new_id(), LOCAL_EMAIL)
+
+
+def hash_key(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class KeyRing:
+    """Finds the caller behind a key; one look at the database per key and CACHED seconds."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[UUID | None, float]] = {}
+
+    async def caller(self, db: Database, secret: str) -> UUID:
+        """The user of the key. Raises Unauthorized when it is unknown, expired or revoked."""
+        if not secret.startswith(PREFIX) or len(secret) > 100:
+            raise Unauthorized("this is no API key of ours")
+        sha256 = hash_key(secret)
+        user_id, until = self._known.get(sha256, (None, 0.0))
+        if until <= time.monotonic():
+            user_id = await store.find_caller(db, sha256)
+            self._remember(sha256, user_id)
+        if user_id is None:
+            raise Unauthorized("this API key is unknown, expired or revoked")
+        return user_id
+
+    def _remember(self, sha256: bytes, user_id: UUID | None) -> None:
+        if len(self._known) >= MOST_CACHED:
+            self._known.clear()
+        self._known[sha256] = (user_id, time.monotonic() + CACHED)

@@ -1,0 +1,176 @@
+"""The one asyncpg pool of a process, and the only way to it: a statement, or a short transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import asyncpg
+import orjson
+import structlog
+
+from roadmap.errors import Outage
+
+__all__ = ["Connection", "Database", "Executor", "Pool", "Row", "open_database"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Row = asyncpg.Record
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+RawPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+# A fault of the way to the server, or of the server itself: nothing that the statement could be blamed for.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+)
+# The transaction lost against another one and may simply be tried again.
+_LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class Executor(Protocol):
+    """What a store function needs: a Database (one statement) or a transaction's connection."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Row]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Row | None: ...
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+    async def execute(self, query: str, *args: Any) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How a process connects. Times in seconds."""
+
+    url: str
+    size: int
+    name: str
+    behind_transaction_pooler: bool = False
+    acquire_timeout: float = 5.0
+    statement_timeout: float = 15.0
+
+
+class Database:
+    """Runs single statements and short transactions. Raises Outage when PostgreSQL is away or the pool stays full."""
+
+    def __init__(self, pool: RawPool, acquire_timeout: float) -> None:
+        self._pool = pool
+        self._acquire_timeout = acquire_timeout
+
+    async def fetch(self, query: str, *args: Any) -> list[Row]:
+        return await self._run(lambda connection: connection.fetch(query, *args))
+
+    async def fetchrow(self, query: str, *args: Any) -> Row | None:
+        return await self._run(lambda connection: connection.fetchrow(query, *args))
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        return await self._run(lambda connection: connection.fetchval(query, *args))
+
+    async def execute(self, query: str, *args: Any) -> str:
+        return await self._run(lambda connection: connection.execute(query, *args))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction for a few statements. Await nothing but the database inside (promise P6)."""
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    def usage(self) -> tuple[int, int]:
+        """Connections open, and of these in use."""
+        size = self._pool.get_size()
+        return size, size - self._pool.get_idle_size()
+
+    async def _run(self, statement: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._connection() as connection:
+            return await statement(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
+                yield connection
+        except _LOST_RACE as exc:
+            raise Outage("another transaction was in the way", retry_in=0.1) from exc
+        except _AWAY as exc:
+            if isinstance(exc, ValueError):  # asyncpg could not encode an argument: a bug, and no outage
+                raise
+            raise Outage("the database does not answer", retry_in=2) from exc
+
+
+@asynccontextmanager
+async def open_database(pool: Pool) -> AsyncIterator[Database]:
+    """Connects, waiting with back-off while PostgreSQL is still starting; closes within 5 s."""
+    async with asyncio.timeout(60):
+        raw = await _connect(pool)
+    try:
+        yield Database(raw, pool.acquire_timeout)
+    finally:
+        await _close(raw)
+
+
+async def _connect(pool: Pool) -> RawPool:
+    pause = 0.1
+    while True:
+        try:
+            return await _create(pool)
+        except _AWAY as exc:
+            log.warning("database_away", error=type(exc).__name__, retry_in=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5)
+
+
+async def _create(pool: Pool) -> RawPool:
+    return await asyncpg.create_pool(
+        pool.url,
+        min_size=1,
+        max_size=pool.size,
+        timeout=10,
+        command_timeout=pool.statement_timeout + 5,
+        max_inactive_connection_lifetime=240,
+        statement_cache_size=0 if pool.behind_transaction_pooler else 200,
+        init=_use_orjson,
+        reset=_keep_session,
+        server_settings=_session(pool),
+    )
+
+
+def _session(pool: Pool) -> dict[str, str]:
+    # A transaction-mode pooler refuses start-up parameters that it does not know.
+    if pool.behind_transaction_pooler:
+        return {"application_name": pool.name}
+    return {
+        "application_name": pool.name,
+        "timezone": "UTC",
+        "statement_timeout": str(int(pool.statement_timeout * 1000)),
+        "idle_in_transaction_session_timeout": "30000",
+        "jit": "off",
+    }
+
+
+async def _use_orjson(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_dump, decoder=orjson.loads, format="text")
+
+
+def _dump(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+async def _keep_session(_connection: object) -> None:
+    """Spares the reset query of every release: no statement of ours changes the session."""
+
+
+async def _close(pool: RawPool) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), timeout=5)
+    except TimeoutError:
+        pool.terminate()

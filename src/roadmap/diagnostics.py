@@ -1,0 +1,117 @@
+"""Process logs for operators: structlog, one JSON line on stdout with `message` and `level`."""
+
+import json
+import logging
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, Processor
+
+__all__ = ["configure_diagnostics"]
+
+_JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
+
+
+def configure_diagnostics(level: str, *, process: str, pretty: bool = False) -> None:
+    """Sends structlog and the libraries' loggers to stdout in one form. `pretty` is for a person at a terminal."""
+    chain = _chain(process)
+    renderer = _pretty_renderer(colors=sys.stdout.isatty()) if pretty else _json_renderer()
+    structlog.configure(
+        # Our own events take no way through `logging`: that alone would cost more than all the rest of a note.
+        processors=[*chain, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=_Lines(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[*chain, ExtraAdder()],
+            processors=[ProcessorFormatter.remove_processors_meta, *renderer, _as_text],
+        )
+    )
+    _route_libraries(handler, level.upper())
+
+
+def _route_libraries(handler: logging.Handler, level: str) -> None:
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    # arq logs the arguments of every job and httpx every URL, both at INFO.
+    for noisy in ("arq", "httpx", "httpcore", "uvicorn.access", "sse_starlette"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+
+
+class _Lines:
+    """Where events end: each is one write, so that lines of several threads stay whole. Makes itself as its factory.
+
+    A stdout that is closed or gone loses lines; it never breaks the work that they tell of.
+    """
+
+    def __init__(self, stdout: TextIO) -> None:
+        self._stdout = stdout.buffer
+
+    def __call__(self, *_: Any) -> "_Lines":
+        return self
+
+    def write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):
+            self._stdout.write(line)
+            self._stdout.flush()
+
+    debug = info = warning = error = critical = write
+
+
+def _chain(process: str) -> list[Processor]:
+    """What is added to every event, ours or a library's."""
+
+    def stamp(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event["timestamp"] = datetime.now(UTC)
+        event["process"] = process
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        stamp,
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _pretty_renderer(*, colors: bool) -> list[Processor]:
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), _as_line]
+
+
+def _json_renderer() -> list[Processor]:
+    # Local variables of a failing frame hold keys, addresses and prompts.
+    tracebacks = ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), _render_json]
+
+
+def _render_json(_logger: Any, _method: str, event: EventDict) -> bytes:
+    if "message" in event:  # a field of this name steps aside: the event's name is the message
+        event["detail"] = event.pop("message")
+    line = {"message": event.pop("event", ""), **event}
+    try:
+        return orjson.dumps(line, default=repr, option=_JSON)
+    except TypeError:  # lone surrogates, huge numbers, circles: told as text, in ASCII
+        plain = {str(name): value if isinstance(value, str) else str(value) for name, value in line.items()}
+        return json.dumps(plain).encode() + b"\n"
+
+
+def _as_line(_logger: Any, _method: str, text: Any) -> bytes:
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _as_text(_logger: Any, _method: str, line: Any) -> str:
+    """For `logging`, whose handler ends the line itself."""
+    return str(line, "utf-8").removesuffix("\n")

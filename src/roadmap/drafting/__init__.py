@@ -1,0 +1,1 @@
+"""From a goal to a validated plan: intent, outline, rules, critique, revision. Knows the model, no database."""

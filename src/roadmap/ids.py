@@ -1,0 +1,43 @@
+"""Time-ordered ids: UUIDv7 inside, `prefix_` and 32 hex digits at the API."""
+
+import os
+import time
+from enum import StrEnum
+from uuid import UUID
+
+from roadmap.errors import NotFound
+
+__all__ = ["Prefix", "new_id", "parse_id", "show_id"]
+
+
+class Prefix(StrEnum):
+    """What an id at the API names."""
+
+    ROADMAP = "rm"
+    STAGE = "stg"
+    MODULE = "mod"
+    CONCEPT = "cpt"
+    RUN = "run"
+    KEY = "key"
+    USER = "usr"
+    LOG_ENTRY = "log"
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (noise >> 62 & 0xFFF) << 64 | 0b10 << 62
+    return UUID(int=value | noise & 0x3FFF_FFFF_FFFF_FFFF)
+
+
+def show_id(prefix: Prefix, value: UUID) -> str:
+    return f"{prefix}_{value.hex}"
+
+
+def parse_id(prefix: Prefix, text: str) -> UUID:
+    """The UUID behind an id at the API. Raises NotFound: an id of the wrong form names nothing."""
+    kind, _, digits = text.partition("_")
+    if kind != prefix or len(digits) != 32 or not set(digits) <= set("0123456789abcdef"):
+        raise NotFound(f"no such {prefix.name.lower().replace('_', ' ')}")
+    return UUID(hex=digits)

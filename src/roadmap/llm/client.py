@@ -1,0 +1,143 @@
+"""One OpenAI-compatible endpoint over HTTP. The only module that knows httpx."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import httpx
+import orjson
+import structlog
+
+from roadmap.errors import Misconfigured, Outage, Unusable
+from roadmap.llm.dialect import Dialect, DialectRefused
+from roadmap.llm.model import Completion, Request, Usage
+from roadmap.llm.refusals import failure, reason
+from roadmap.llm.wire import read_completion, write_payload
+
+__all__ = ["ASGIApp", "Endpoint", "Provider", "open_provider"]
+
+log = structlog.get_logger()
+
+_Message = MutableMapping[str, Any]
+ASGIApp = Callable[
+    [_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]], Awaitable[None]
+]
+
+_OPENAI = "https://api.openai.com/v1"
+_CONNECT_TIMEOUT = 5.0
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the model is. `timeout` in seconds for a whole call; prices in micro-dollars for a million tokens.
+
+    `app` is served inside this process instead of `base_url` (the offline provider).
+    """
+
+    model: str
+    base_url: str = _OPENAI
+    api_key: str = field(default="", repr=False)
+    timeout: float = 120.0
+    connections: int = 100
+    input_price: int = 0
+    output_price: int = 0
+    app: ASGIApp | None = None
+
+
+class Provider:
+    """One endpoint and its connections. `dialect` is what it was found to understand."""
+
+    def __init__(self, endpoint: Endpoint, client: httpx.AsyncClient, url: httpx.URL) -> None:
+        self.name = "offline" if endpoint.app else url.host
+        self.model = endpoint.model
+        self.dialect = Dialect()
+        self._endpoint = endpoint
+        self._client = client
+        self._url = url
+
+    async def complete(self, request: Request) -> Completion:
+        """One HTTP call, never repeated here.
+
+        Raises Outage (away, busy, too slow, garbled), DialectRefused (ask again in its `weaker` dialect) or Unusable.
+        """
+        status, headers, body = await self._post(request)
+        if status != 200:
+            self._refuse(status, headers, body, request)
+        completion = read_completion(body, request)
+        self.dialect = self.dialect.joined(request.dialect)
+        return completion
+
+    def price(self, usage: Usage) -> int:
+        """Micro-dollars, rounded up."""
+        millionths = usage.input_tokens * self._endpoint.input_price + usage.output_tokens * self._endpoint.output_price
+        return (millionths + 999_999) // 1_000_000
+
+    async def _post(self, request: Request) -> tuple[int, httpx.Headers, bytes]:
+        content = orjson.dumps(write_payload(self.model, request))
+        headers = {"X-Purpose": request.purpose}
+        try:
+            # httpx times each read alone: only the outer limit ends an answer that drips.
+            async with (
+                asyncio.timeout(self._endpoint.timeout),
+                self._client.stream("POST", self._url, content=content, headers=headers) as response,
+            ):
+                return response.status_code, response.headers, await _read(response)
+        except (TimeoutError, httpx.TimeoutException) as exc:
+            raise Outage("the model did not answer in time", retry_in=10) from exc
+        except (httpx.RequestError, OSError) as exc:
+            raise Outage("the model's provider cannot be reached", retry_in=5) from exc
+
+    def _refuse(self, status: int, headers: httpx.Headers, body: bytes, request: Request) -> NoReturn:
+        complaint = body[:10_000].decode("utf-8", "replace")
+        log.warning("model_refused", provider=self.name, model=self.model, status=status, reason=reason(complaint))
+        if status in {400, 422}:
+            weaker = request.dialect.after_refusal(complaint, structured=request.shape is not None)
+            if weaker is not None:
+                raise DialectRefused(weaker)
+        raise failure(status, headers, datetime.now(UTC))
+
+
+@asynccontextmanager
+async def open_provider(endpoint: Endpoint) -> AsyncIterator[Provider]:
+    """Raises Misconfigured for an address or a key that no request could carry."""
+    url = _address(endpoint)
+    # `identity`: an answer is small, and the limit on its bytes then holds before anything is unpacked.
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+    if endpoint.api_key:
+        headers["Authorization"] = f"Bearer {_printable(endpoint.api_key)}"
+    async with httpx.AsyncClient(
+        headers=headers,
+        timeout=httpx.Timeout(endpoint.timeout, connect=_CONNECT_TIMEOUT),
+        limits=httpx.Limits(max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections),
+        transport=httpx.ASGITransport(endpoint.app) if endpoint.app else None,
+    ) as client:
+        yield Provider(endpoint, client, url)
+
+
+def _address(endpoint: Endpoint) -> httpx.URL:
+    try:
+        url = httpx.URL((endpoint.base_url or _OPENAI).rstrip("/") + "/chat/completions")
+    except httpx.InvalidURL as exc:
+        raise Misconfigured("LLM_BASE_URL is no address") from exc
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise Misconfigured("LLM_BASE_URL must start with http:// or https://")
+    return url
+
+
+def _printable(key: str) -> str:
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise Misconfigured("LLM_API_KEY holds characters that no header can carry")
+    return key
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise Unusable("model_too_long", "the model's answer has more than 4 MB")
+    return bytes(body)

@@ -1,0 +1,70 @@
+"""The ledger in PostgreSQL: a row before each call, which also asks whether the work is still wanted, and its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from roadmap.database import Database, Executor
+from roadmap.errors import Superseded
+from roadmap.ids import new_id
+from roadmap.llm.model import PlannedCall, Spent
+
+__all__ = ["RunLedger", "settle"]
+
+RESERVE = """
+    INSERT INTO model_calls (id, run_id, concept_id, kind, claim, purpose, provider, model, prompt_hash, round, status)
+    SELECT $2::uuid, runs.id, $3::uuid, $4::text, $5::integer, $6::text, $7::text, $8::text, $9::text, $10::smallint,
+           'open'
+      FROM runs
+     WHERE runs.id = $1 AND runs.status IN ('drafting', 'writing')
+    RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLedger:
+    """The ledger of one claim of one piece of work; `concept_id` and `kind` are None while a run is drafted."""
+
+    db: Database
+    run_id: UUID
+    claim: int
+    concept_id: UUID | None = None
+    kind: str | None = None
+
+    async def reserve(self, call: PlannedCall) -> UUID:
+        """Raises Superseded when the run is over or was canceled, Outage when PostgreSQL is away."""
+        place = (self.run_id, new_id(), self.concept_id, self.kind, self.claim)
+        planned = (call.purpose, call.provider, call.model, call.prompt_hash, call.round)
+        call_id: UUID | None = await self.db.fetchval(RESERVE, *place, *planned)
+        if call_id is None:
+            raise Superseded("the run is no longer active")
+        return call_id
+
+
+SETTLE = """
+    UPDATE model_calls
+       SET status = spent.outcome, input_tokens = spent.input_tokens, output_tokens = spent.output_tokens,
+           cost_micros = spent.cost_micros, latency_ms = spent.latency_ms, finish_reason = spent.finish_reason,
+           error = spent.error, settled_at = now()
+      FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::integer[], $5::bigint[], $6::integer[], $7::text[],
+                  $8::text[])
+        AS spent (call_id, outcome, input_tokens, output_tokens, cost_micros, latency_ms, finish_reason, error)
+     WHERE model_calls.id = spent.call_id AND model_calls.status = 'open'
+"""
+
+
+async def settle(tx: Executor, spent: Sequence[Spent]) -> None:
+    """Closes the rows of finished calls. A row that is closed stays as it is, so settling twice is settling once."""
+    if not spent:
+        return
+    await tx.execute(
+        SETTLE,
+        [call.call_id for call in spent],
+        [call.outcome.value for call in spent],
+        [call.input_tokens for call in spent],
+        [call.output_tokens for call in spent],
+        [call.cost_micros for call in spent],
+        [call.latency_ms for call in spent],
+        [call.finish_reason for call in spent],
+        [call.error for call in spent],
+    )

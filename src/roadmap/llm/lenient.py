@@ -1,0 +1,83 @@
+"""Almost-JSON as models write it, rewritten as JSON: comments, trailing and missing commas, Python's and other quotes.
+
+Nothing is completed and no string is changed, and the time is proportional to the text. (json-repair, tried first, is
+quadratic in stray quotes: 16 kB took it 5 s, in which the event loop stands still.)
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+__all__ = ["COMMENT", "STRING", "to_json"]
+
+# Both end with their closing or with the text, so that no character is looked at twice. `://` is an address.
+STRING = r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
+COMMENT = r"(?<!:)//[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)"
+
+_TOKEN = re.compile(
+    rf"""(?P<space>\s+|{COMMENT})
+    |(?P<string>{STRING})
+    |'(?P<single>(?:[^'\\]|\\.)*)'
+    |[“„](?P<smart>[^“”„"\\]*)[”“]
+    |(?P<mark>[{{}}\[\],:])
+    |(?P<word>[\w.+-]+)""",
+    re.DOTALL | re.VERBOSE,
+)
+_PYTHON = {"True": "true", "False": "false", "None": "null"}
+_LITERAL = re.compile(r"true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_ESCAPED = re.compile(r"\\(.)|\"", re.DOTALL)
+_END = ""
+
+
+def to_json(text: str) -> str:
+    """Raises ValueError where more than one reading is possible."""
+    tokens = [*_tokens(text), _END]
+    return "".join(_joined(token, following) for token, following in pairwise(_with_commas(tokens)))
+
+
+def _tokens(text: str) -> Iterator[str]:
+    position = 0
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if found is None:
+            raise ValueError(f"unexpected character at {position}")
+        position = found.end()
+        if found.lastgroup != "space":
+            yield _token(str(found.lastgroup), found)
+
+
+def _token(kind: str, found: re.Match[str]) -> str:
+    if kind == "single":
+        return '"' + _ESCAPED.sub(_requoted, found[kind]) + '"'
+    if kind == "smart":
+        return json.dumps(found[kind], ensure_ascii=False)
+    return _PYTHON.get(found[0], found[0])
+
+
+def _requoted(found: re.Match[str]) -> str:
+    """In double quotes an apostrophe needs no escape, and a double quote does."""
+    if found[0] == '"':
+        return r"\""
+    return "'" if found[1] == "'" else found[0]
+
+
+def _with_commas(tokens: list[str]) -> Iterator[str]:
+    """Adds the comma before a key that follows a value, and between two objects or lists."""
+    yield tokens[0]
+    for (before, token), following in zip(pairwise(tokens), [*tokens[2:], _END], strict=True):
+        ended = before not in {"{", "[", ",", ":"}
+        is_key = following == ":" and token not in {",", ":", "}", "]"}
+        if ended and (is_key or (before in {"}", "]"} and token in {"{", "["})):
+            yield ","
+        yield token
+
+
+def _joined(token: str, following: str) -> str:
+    if token == "," and following in {"}", "]"}:
+        return ""
+    if token[0] in '{}[],:"' or _LITERAL.fullmatch(token):
+        return token
+    if following == ":":
+        return json.dumps(token)
+    raise ValueError("a word that is no value")

@@ -1,0 +1,182 @@
+"""The producer's side of the queue, and the wake-ups: nothing here raises because Redis is away."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import ResponseError
+
+from roadmap.queue.breaker import Breaker
+from roadmap.queue.connection import FAULTS, back_off, open_client
+from roadmap.queue.model import KEPT_MS, Job
+from roadmap.queue.wake import WAKE_LUA, wake_key
+
+__all__ = ["Queue", "open_queue"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+_CONNECTIONS = 16
+_JOBS_A_CALL = 500
+_PING_SECONDS = 0.5
+_LISTEN_SECONDS = 5.0
+_SILENCE_SECONDS = 20.0
+
+# KEYS: queue, wake list, one payload key per job. ARGV: four per job: id, score, life in ms, payload.
+# The duplicate check asks the sorted set, where running jobs stay: a payload key without an entry (its worker died in
+# the wrong moment) would block its id for days. A job is written whole or not at all: when Redis is full the first
+# write of the script fails.
+# A few tokens wake a few workers; a worker that finds more than it can take passes the wake-up on.
+_OFFER = f"""
+{WAKE_LUA}
+local added = 0
+for i = 3, #KEYS do
+  local at = (i - 3) * 4
+  if not redis.call('ZSCORE', KEYS[1], ARGV[at + 1]) then
+    redis.call('PSETEX', KEYS[i], ARGV[at + 3], ARGV[at + 4])
+    redis.call('ZADD', KEYS[1], ARGV[at + 2], ARGV[at + 1])
+    added = added + 1
+  end
+end
+if added > 0 then wake(KEYS[2], math.min(added, 8), '') end
+return added
+"""
+
+
+class Queue:
+    """Offers jobs and tells listeners. Every call ends within its time-out, at once while the breaker is open."""
+
+    def __init__(self, url: str, client: Redis, namespace: str, timeout: float) -> None:
+        self._url = url
+        self._client = client
+        self._namespace = namespace
+        self._timeout = timeout
+        self._breaker = Breaker()
+        # Waiting for a connection happens here and not in the pool, whose locks do not love cancellation.
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        self._offer = client.register_script(_OFFER)
+
+    async def offer(self, queue: str, jobs: Sequence[Job]) -> bool:
+        """Enqueues the jobs whose ids are neither queued nor running. False: not all of them, the sweeper will."""
+        for start in range(0, len(jobs), _JOBS_A_CALL):
+            keys, args = _arguments(self.key(queue), jobs[start : start + _JOBS_A_CALL])
+            if await self._call("offer", partial(self._offer, keys, args)) is None:
+                return False
+        return True
+
+    async def notify(self, channel: str, message: str) -> bool:
+        """Tells whoever listens just now; False when Redis did not take it."""
+        return await self._call("notify", lambda: self._client.publish(self.key(channel), message)) is not None
+
+    async def depth(self, queue: str) -> int | None:
+        """Jobs queued, deferred and running; None when Redis is away."""
+        return await self._call("depth", lambda: self._client.zcard(self.key(queue)))
+
+    async def ping(self) -> bool:
+        """Whether Redis answers within 500 ms; asks it, whatever the breaker thinks."""
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._client.ping()
+        except FAULTS:
+            return False
+        self._breaker.succeeded()
+        return True
+
+    async def listen(self, channel: str) -> AsyncGenerator[str | None, None]:
+        """Messages of a channel, for ever, on a connection of its own.
+
+        None comes first and after each reconnect: what was said in between is lost, so look for yourself. Close the
+        iterator (`aclosing`) when you leave it early.
+        """
+        attempt = 0
+        while True:
+            try:
+                async with self._subscription(self.key(channel)) as subscription:
+                    attempt = 0
+                    yield None
+                    while True:
+                        yield await _next_message(subscription)
+            except FAULTS as exc:
+                pause = back_off(attempt)
+                log.warning("subscription_lost", channel=channel, error=type(exc).__name__, retry_in=round(pause, 2))
+            attempt += 1
+            await asyncio.sleep(pause)
+
+    def key(self, name: str) -> str:
+        """The queue's or channel's name in Redis."""
+        return f"{self._namespace}:{name}" if self._namespace else name
+
+    async def _call(self, step: str, command: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer, or None and a line in diagnostics (none while the breaker is open)."""
+        if not self._breaker.allows():
+            return None
+        try:
+            async with asyncio.timeout(self._timeout), self._slots:
+                answer = await command()
+        except ResponseError as exc:
+            # Full, read-only, no permission: it refuses, but it is there and quick.
+            self._breaker.succeeded()
+            log.warning("redis_refused", step=step, error=type(exc).__name__, detail=str(exc))
+            return None
+        except FAULTS as exc:
+            self._breaker.failed()
+            log.warning("redis_away", step=step, error=type(exc).__name__, detail=str(exc))
+            return None
+        self._breaker.succeeded()
+        return answer
+
+    @asynccontextmanager
+    async def _subscription(self, key: str) -> AsyncIterator[PubSub]:
+        client = open_client(self._url, timeout=_LISTEN_SECONDS, size=1, resend=False)
+        subscription = client.pubsub()
+        try:
+            async with asyncio.timeout(_LISTEN_SECONDS):
+                await subscription.subscribe(key)
+                await subscription.get_message(timeout=None)  # the confirmation
+            yield subscription
+        finally:
+            await subscription.aclose()  # type: ignore[no-untyped-call]
+            await client.aclose()
+
+
+@asynccontextmanager
+async def open_queue(url: str, *, namespace: str = "", timeout: float = 0.3) -> AsyncIterator[Queue]:
+    """A queue that connects when first used: Redis may be away. `timeout` in seconds, for a whole call."""
+    client = open_client(url, timeout=max(timeout, _PING_SECONDS), size=_CONNECTIONS)
+    try:
+        yield Queue(url, client, namespace, timeout)
+    finally:
+        await client.aclose()
+
+
+def _arguments(queue: str, jobs: Sequence[Job]) -> tuple[list[str], list[Any]]:
+    now_ms = time.time_ns() // 1_000_000
+    keys = [queue, wake_key(queue), *(f"arq:job:{job.id}" for job in jobs)]
+    args: list[Any] = []
+    for job in jobs:
+        args += [job.id, job.score(now_ms), KEPT_MS + int(job.delay * 1000), job.payload(now_ms)]
+    return keys, args
+
+
+async def _next_message(subscription: PubSub) -> str:
+    """Waits for the next message. Raises TimeoutError when the server stays silent even when asked."""
+    asked = False
+    while True:
+        message = await subscription.get_message(timeout=_LISTEN_SECONDS if asked else _SILENCE_SECONDS)
+        if message is None and asked:
+            raise TimeoutError("the subscription is dead")
+        if message is None:
+            async with asyncio.timeout(_LISTEN_SECONDS):
+                await subscription.ping()
+            asked = True
+            continue
+        if message["type"] == "message":
+            return str(message["data"], "utf-8", "replace")
+        asked = False

@@ -1,0 +1,122 @@
+"""How a piece of content ends: delivered, given up, or handed back. The last one ends its run."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from roadmap.content import store as content
+from roadmap.content.store import Piece
+from roadmap.database import Connection
+from roadmap.errors import Outage, Superseded, Unusable
+from roadmap.events import store as events
+from roadmap.events.hub import announce
+from roadmap.events.model import ContentFailed, ContentReady, EventType, Notice, RunMoved
+from roadmap.execution_log.model import Category, Level
+from roadmap.ids import Prefix, show_id
+from roadmap.llm.ledger import settle
+from roadmap.llm.model import Spent
+from roadmap.runs import store
+from roadmap.runs.model import END_EVENTS, RunStatus
+from roadmap.runs.tools import Tools
+
+__all__ = ["deliver", "fail", "give_up", "hand_back", "wait"]
+
+MOST_FAILURES = 2
+RETRY_IN = 1.0
+# A body has been paid for: a short outage of PostgreSQL must not throw it away. Seconds between the tries.
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+T = TypeVar("T")
+Settle = Callable[[Connection], Awaitable[Notice]]
+
+
+async def deliver(tools: Tools, piece: Piece, body: dict[str, Any], spent: Sequence[Spent]) -> None:
+    """Commits a body with its ledger rows and its event. Raises Superseded when the claim is lost."""
+
+    async def save(tx: Connection) -> Notice:
+        version = await content.save_piece(tx, piece, body)
+        ready = ContentReady(**_names(piece), version=version)
+        return Notice(EventType.CONTENT_READY, ready)
+
+    await _settle(tools, piece, spent, save)
+
+
+async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> None:
+    """Counts a failure: the piece is tried again, or failed for good. Raises Superseded when the claim is lost."""
+    level = Level.WARNING if piece.failures + 1 < MOST_FAILURES else Level.ERROR
+    tools.recorder.note(Category.CONTENT, f"{piece.kind} failed", level=level, code=error.code, reason=str(error))
+    if piece.failures + 1 < MOST_FAILURES:
+        await _persist(lambda: _defer(tools, [piece], RETRY_IN, spent, failed=True))
+    else:
+        await fail(tools, piece, error, spent)
+
+
+async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent] = ()) -> None:
+    """Fails the piece for good; its run goes on and ends `incomplete`."""
+
+    async def save(tx: Connection) -> Notice:
+        await content.fail_piece(tx, piece, error.code, str(error))
+        return Notice(EventType.CONTENT_FAILED, ContentFailed(**_names(piece), code=error.code, message=str(error)))
+
+    await _settle(tools, piece, spent, save)
+
+
+async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> None:
+    """Lets the piece go until the provider may be back; costs it no try and this worker no slot."""
+    tools.recorder.note(
+        Category.CONTENT, f"{piece.kind} waits", level=Level.WARNING, reason=str(outage), retry_in=outage.retry_in
+    )
+    await _persist(lambda: _defer(tools, [piece], outage.retry_in, spent, failed=False))
+
+
+async def hand_back(tools: Tools, pieces: Sequence[Piece]) -> None:
+    """Lets pieces of one concept go at once, because this worker stops; costs them no try."""
+    await _defer(tools, pieces, 0, (), failed=False)
+
+
+async def _defer(
+    tools: Tools, pieces: Sequence[Piece], retry_in: float, spent: Sequence[Spent], *, failed: bool
+) -> None:
+    await settle(tools.db, spent)
+    await content.defer_pieces(tools.db, pieces, retry_in, failed=failed)
+
+
+async def _settle(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> None:
+    ended = await _persist(lambda: _commit(tools, piece, spent, save))
+    await announce(tools.queue, piece.roadmap_id)
+    if ended is not None:
+        tools.recorder.note(Category.RUN, f"run {ended}")
+        await tools.recorder.flush()
+
+
+async def _commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> RunStatus | None:
+    """The piece, then the run, then the roadmap's events: this order of locks is the same everywhere."""
+    async with tools.db.transaction() as tx:
+        notices = [await save(tx)]
+        await settle(tx, spent)
+        if await store.lock_run(tx, piece.run_id) is not RunStatus.WRITING:
+            raise Superseded("the run has ended")
+        ended = await store.end_if_done(tx, piece.run_id)
+        if ended is not None:
+            moved = RunMoved(run_id=show_id(Prefix.RUN, piece.run_id), status=ended)
+            notices.append(Notice(END_EVENTS[ended], moved))
+        await events.append(tx, piece.roadmap_id, notices)
+    return ended
+
+
+async def _persist(commit: Callable[[], Awaitable[T]]) -> T:
+    """Tries again while PostgreSQL is away. A commit whose answer was lost is found superseded by itself."""
+    for pause in PAUSES:
+        try:
+            return await commit()
+        except Outage:
+            await asyncio.sleep(pause)
+    return await commit()
+
+
+def _names(piece: Piece) -> dict[str, Any]:
+    return {
+        "run_id": show_id(Prefix.RUN, piece.run_id),
+        "concept_id": show_id(Prefix.CONCEPT, piece.concept_id),
+        "kind": piece.kind.value,
+    }

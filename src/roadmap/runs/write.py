@@ -1,0 +1,188 @@
+"""The job `write_concept`: every open piece of one concept, each committed the moment it is ready.
+
+The quiz is about the tutorial and waits for it; the resources are found beside them. Each piece stands alone: what
+fails, fails by itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from roadmap.content import store as content
+from roadmap.content.model import Assignment
+from roadmap.content.quiz import write_quiz
+from roadmap.content.resources import find_resources
+from roadmap.content.store import Piece
+from roadmap.content.tutorial import write_tutorial
+from roadmap.errors import Outage, Superseded, Unusable
+from roadmap.execution_log.model import Category
+from roadmap.execution_log.recorder import scope
+from roadmap.ids import Prefix, show_id
+from roadmap.llm.ask import Llm
+from roadmap.llm.ledger import RunLedger
+from roadmap.roadmaps import store as roadmaps
+from roadmap.roadmaps.model import Concept, Kind, Structure
+from roadmap.runs.leases import Hold
+from roadmap.runs.settle import deliver, fail, give_up, hand_back, wait
+from roadmap.runs.tools import Tools
+
+__all__ = ["write_concept"]
+
+log = structlog.get_logger()
+
+MOST_CRASHES = 3
+TIMEOUT = 1_800.0
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What this job has claimed, and what it is written from."""
+
+    hold: Hold
+    pieces: dict[Kind, Piece]
+    assignment: Assignment
+
+
+async def write_concept(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
+    """Claims and writes the open pieces of a concept. Run twice, the second finds them taken or done.
+
+    Raises CancelledError alone: what else ends the job early is left to the sweeper.
+    """
+    with scope(run_id=run_id, concept_id=concept_id):
+        try:
+            pieces = await content.claim_pieces(tools.db, run_id, concept_id, tools.leases.worker, tools.leases.lease)
+            if pieces:
+                await _hold_and_write(tools, pieces)
+        except (Superseded, Outage) as exc:
+            log.info("write_ended_early", reason=str(exc))
+
+
+async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
+    hold = _hold(pieces)
+    try:
+        with tools.leases.hold(hold):
+            async with asyncio.timeout(TIMEOUT):
+                await _write(tools, hold, pieces)
+    except TimeoutError:
+        await _after_timeout(tools, hold, pieces)
+    except asyncio.CancelledError:
+        with suppress(Outage):  # then the lease runs out
+            await asyncio.shield(hand_back(tools, _open(hold, pieces)))
+        raise
+
+
+async def _write(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
+    healthy = [piece for piece in pieces if piece.crashes < MOST_CRASHES]
+    for piece in pieces:
+        if piece not in healthy:
+            hold.let_go(piece.kind)
+            await fail(tools, piece, Unusable("worker_died", f"{piece.crashes} workers died while they wrote this"))
+    if not healthy:
+        return
+    work = _Work(hold, {piece.kind: piece for piece in healthy}, await _assignment(tools, healthy[0]))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_write_tutorial_and_quiz(tools, work))
+        if resources := work.pieces.get(Kind.RESOURCES):
+            group.create_task(_piece(tools, work, resources, lambda llm: find_resources(llm, work.assignment)))
+
+
+async def _write_tutorial_and_quiz(tools: Tools, work: _Work) -> None:
+    """The quiz comes after the tutorial. Without one, because it failed, the quiz keeps to the objectives."""
+    if tutorial := work.pieces.get(Kind.TUTORIAL):
+        await _piece(tools, work, tutorial, lambda llm: write_tutorial(llm, work.assignment))
+    if quiz := work.pieces.get(Kind.QUIZ):
+        await _piece(tools, work, quiz, lambda llm: _quiz(tools, work, quiz, llm))
+
+
+async def _quiz(tools: Tools, work: _Work, quiz: Piece, llm: Llm) -> dict[str, Any]:
+    tutorial = await content.body_of(tools.db, quiz.roadmap_id, quiz.concept_id, Kind.TUTORIAL)
+    return await write_quiz(llm, work.assignment, tutorial["markdown"] if tutorial else "")
+
+
+Write = Callable[[Llm], Awaitable[dict[str, Any]]]
+
+
+async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
+    """Writes one piece and settles it, however it went. A settlement that is refused, or that PostgreSQL does not
+    take, ends the whole job: its claims are no longer good."""
+    try:
+        await _try_piece(tools, work, piece, write)
+    except (Superseded, Outage) as exc:
+        work.hold.lose(str(exc))
+
+
+async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
+    """This is the job's border: what goes wrong with this piece costs this piece alone."""
+    llm = Llm(tools.provider, RunLedger(tools.db, piece.run_id, piece.claim, piece.concept_id, piece.kind))
+    started = time.monotonic()
+    try:
+        body = await write(llm)
+        work.hold.let_go(piece.kind)
+        await deliver(tools, piece, {**body, **_signature(tools)}, llm.spent)
+    except Superseded:
+        raise
+    except Outage as exc:
+        work.hold.let_go(piece.kind)
+        await wait(tools, piece, exc, llm.spent)
+    except Unusable as exc:
+        work.hold.let_go(piece.kind)
+        await give_up(tools, piece, exc, llm.spent)
+    except Exception as exc:
+        log.exception("piece_failed", kind=piece.kind)
+        work.hold.let_go(piece.kind)
+        await give_up(tools, piece, Unusable("internal", f"an internal error ({type(exc).__name__})"), llm.spent)
+    else:
+        duration_ms = round((time.monotonic() - started) * 1000)
+        tools.recorder.note(Category.CONTENT, f"{piece.kind} ready", duration_ms=duration_ms, calls=len(llm.spent))
+
+
+async def _after_timeout(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
+    for piece in _open(hold, pieces):
+        hold.let_go(piece.kind)
+        await give_up(tools, piece, Unusable("timeout", f"not done within {TIMEOUT:.0f} s"), ())
+
+
+async def _assignment(tools: Tools, piece: Piece) -> Assignment:
+    plan = await roadmaps.load_plan(tools.db, piece.roadmap_id)
+    concept_id = show_id(Prefix.CONCEPT, piece.concept_id)
+    before, concept, after = _split(plan.structure, concept_id)
+    return Assignment(
+        goal=plan.wishes.goal,
+        language=plan.wishes.language,
+        level=plan.level,
+        concept=concept,
+        before=before,
+        after=after,
+    )
+
+
+def _split(structure: Structure, concept_id: str) -> tuple[tuple[str, ...], Concept, tuple[str, ...]]:
+    """The concept between the titles of its neighbours in the order of study."""
+    concepts = structure.concepts()
+    place = next(place for place, concept in enumerate(concepts) if concept.id == concept_id)
+    titles = [concept.title for concept in concepts]
+    before, after = titles[max(0, place - NEIGHBOURS) : place], titles[place + 1 : place + 1 + NEIGHBOURS]
+    return tuple(before), concepts[place], tuple(after)
+
+
+def _hold(pieces: Sequence[Piece]) -> Hold:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine that runs has a task
+    first = pieces[0]
+    claims = {piece.kind: piece.claim for piece in pieces}
+    return Hold(first.run_id, task, roadmap_id=first.roadmap_id, concept_id=first.concept_id, pieces=claims)
+
+
+def _open(hold: Hold, pieces: Sequence[Piece]) -> list[Piece]:
+    return [piece for piece in pieces if piece.kind in hold.pieces]
+
+
+def _signature(tools: Tools) -> dict[str, str]:
+    return {"provider": tools.provider.name, "model": tools.provider.model}

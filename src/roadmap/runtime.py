@@ -1,0 +1,143 @@
+"""What a process owns while it lives. One context manager opens it all, in order, and closes it all, in reverse."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from roadmap.database import Database, Pool, open_database
+from roadmap.errors import Misconfigured
+from roadmap.execution_log.recorder import Recorder, open_recorder
+from roadmap.ids import new_id
+from roadmap.llm.client import Endpoint
+from roadmap.llm.offline.app import create_app as create_offline_app
+from roadmap.migrate import require_schema
+from roadmap.queue.client import Queue, open_queue
+from roadmap.settings import Settings
+
+__all__ = [
+    "Process",
+    "Runtime",
+    "check_budget",
+    "endpoint",
+    "needed_connections",
+    "open_runtime",
+    "pool",
+    "require_servers",
+]
+
+log = structlog.get_logger()
+
+RESERVE = 3  # the release step, and a person with psql
+
+
+class Process(StrEnum):
+    WEB = "web"
+    CONTENT = "content"
+    LOGS = "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Shared by the web's lifespan and the workers' start. `name` is this process in rows and diagnostics."""
+
+    settings: Settings
+    process: Process
+    name: str
+    db: Database
+    queue: Queue
+    recorder: Recorder
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, process: Process) -> AsyncIterator[Runtime]:
+    """Raises Misconfigured for settings that cannot work, a schema older than this code, or a budget overdrawn."""
+    require_servers(settings)
+    name = f"{process}-{socket.gethostname()}-{os.getpid()}-{new_id().hex[-6:]}"
+    async with (
+        open_database(pool(settings, process)) as db,
+        open_queue(settings.redis_url.get_secret_value(), namespace=settings.redis_namespace) as queue,
+    ):
+        await require_schema(db)
+        await check_budget(settings, db)
+        async with open_recorder(db, queue) as recorder:
+            yield Runtime(settings, process, name, db, queue, recorder)
+
+
+def pool(settings: Settings, process: Process) -> Pool:
+    sizes = {
+        Process.WEB: settings.db_pool_web,
+        Process.CONTENT: settings.db_pool_content,
+        Process.LOGS: settings.db_pool_logs,
+    }
+    return Pool(
+        url=settings.database_url.get_secret_value(),
+        size=sizes[process],
+        name=f"roadmap-{process}",
+        behind_transaction_pooler=settings.behind_transaction_pooler,
+    )
+
+
+def endpoint(settings: Settings) -> Endpoint:
+    """Where the model is: over HTTP, or the offline provider inside this process."""
+    offline = settings.uses_offline_model
+    if offline:
+        log.warning(
+            "offline_model", message="the built-in model answers; set LLM_API_KEY or LLM_BASE_URL for a real one"
+        )
+    return Endpoint(
+        model="offline" if offline else settings.llm_model,
+        base_url="http://offline.invalid/v1" if offline else settings.llm_base_url,
+        api_key=settings.llm_api_key.get_secret_value(),
+        timeout=settings.llm_timeout,
+        # A concept has two calls at once: resources are found beside the tutorial.
+        connections=2 * settings.content_concurrency,
+        input_price=settings.llm_input_price,
+        output_price=settings.llm_output_price,
+        app=create_offline_app() if offline else None,
+    )
+
+
+MAX_CONNECTIONS = """
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+"""
+
+
+async def check_budget(settings: Settings, db: Database) -> None:
+    """Raises Misconfigured when all replicas' pools together can outgrow the budget, or the budget the server."""
+    offered = int(await db.fetchval(MAX_CONNECTIONS))
+    budget = settings.db_connection_budget or offered
+    needed = needed_connections(settings)
+    if settings.behind_transaction_pooler:
+        return  # the pooler's own limits hold
+    if budget > offered:
+        raise Misconfigured(f"DB_CONNECTION_BUDGET is {budget}, but the server offers {offered} connections")
+    if needed > budget:
+        raise Misconfigured(
+            f"the pools need up to {needed} connections of {budget}: lower DB_POOL_* or REPLICAS_*, or raise the budget"
+        )
+
+
+def needed_connections(settings: Settings) -> int:
+    """Σ replicas × pool, and a reserve."""
+    return (
+        settings.replicas_web * settings.db_pool_web
+        + settings.replicas_content * settings.db_pool_content
+        + settings.replicas_logs * settings.db_pool_logs
+        + RESERVE
+    )
+
+
+def require_servers(settings: Settings) -> None:
+    """Raises Misconfigured when PostgreSQL or Redis is not named."""
+    missing = [
+        name
+        for name, value in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url))
+        if not value.get_secret_value()
+    ]
+    if missing:
+        raise Misconfigured(f"set {' and '.join(missing)}; `roadmap dev` brings its own servers")

@@ -1,0 +1,55 @@
+"""Exception → problem, as a table."""
+
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from roadmap.api.idempotency import InFlight
+from roadmap.api.problems import Problem, problem_answer
+from roadmap.errors import Invalid, Outage, Refused, TooMany, Unauthorized
+
+__all__ = ["PROBLEMS", "bug"]
+
+log = structlog.get_logger()
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def refused(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)  # noqa: S101  the table says so
+    faults = exc.faults if isinstance(exc, Invalid) else ()
+    return problem_answer(Problem(exc.status, exc.code, str(exc), faults, _headers(exc)), request.scope)
+
+
+def outage(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Outage)  # noqa: S101  the table says so
+    log.warning("request_met_outage", path=request.url.path, error=str(exc))
+    headers = {"Retry-After": str(max(1, round(exc.retry_in)))}
+    return problem_answer(Problem(503, "unavailable", f"{exc}; try again", headers=headers), request.scope)
+
+
+def from_starlette(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101  the table says so
+    code = _HTTP_CODES.get(exc.status_code, "invalid")
+    detail = "nothing is here" if exc.status_code == 404 else exc.detail
+    return problem_answer(Problem(exc.status_code, code, detail, headers=dict(exc.headers or {})), request.scope)
+
+
+def bug(request: Request, exc: Exception) -> Response:
+    """For everything else. It is the web's border."""
+    log.error("request_failed", path=request.url.path, method=request.method, exc_info=exc)
+    return problem_answer(Problem(500, "internal", "a fault of ours; it has been recorded"), request.scope)
+
+
+def _headers(exc: Refused) -> dict[str, str]:
+    if isinstance(exc, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="roadmap"'}
+    if isinstance(exc, TooMany | InFlight):
+        return {"Retry-After": str(max(1, round(exc.retry_in)))}
+    return {}
+
+
+PROBLEMS: dict[Any, Any] = {Refused: refused, Outage: outage, HTTPException: from_starlette}

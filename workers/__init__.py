@@ -1,0 +1,1 @@
+"""The worker pools, wired for arq: workers.content and workers.logs."""

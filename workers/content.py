@@ -1,0 +1,45 @@
+"""The content pool: drafts plans and writes concepts. Also runs as stock `arq workers.content.WorkerSettings`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from arq.worker import func
+
+from roadmap.llm.client import open_provider
+from roadmap.runs import draft as drafts
+from roadmap.runs import write
+from roadmap.runs.leases import open_leases
+from roadmap.runs.sweeper import open_sweeper
+from roadmap.runs.tools import Tools
+from roadmap.runtime import Process, endpoint, open_runtime
+from roadmap.settings import Settings
+from workers.process import stock
+
+MARGIN = 60.0  # the jobs' own time-outs come first: arq's is final
+
+
+async def draft(ctx: dict[str, Any], run_id: str) -> None:
+    await drafts.draft(ctx["tools"], UUID(run_id))
+
+
+async def write_concept(ctx: dict[str, Any], run_id: str, concept_id: str) -> None:
+    await write.write_concept(ctx["tools"], UUID(run_id), UUID(concept_id))
+
+
+FUNCTIONS = [func(draft, timeout=drafts.TIMEOUT + MARGIN), func(write_concept, timeout=write.TIMEOUT + MARGIN)]
+
+
+@asynccontextmanager
+async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    async with (
+        open_runtime(settings, Process.CONTENT) as runtime,
+        open_provider(endpoint(settings)) as provider,
+        open_leases(runtime.db, runtime.queue, runtime.name, settings.lease) as leases,
+        open_sweeper(runtime.db, runtime.queue),
+    ):
+        yield {"tools": Tools(runtime.db, runtime.queue, provider, runtime.recorder, leases)}
+
+
+WorkerSettings = stock("content", FUNCTIONS, open_tools)
