@@ -32,7 +32,7 @@ types: setup ## mypy, strict
 	@.venv/bin/mypy
 
 contracts: setup ## which module may import which
-	@.venv/bin/lint-imports --no-timings
+	@.venv/bin/lint-imports --no-logo
 
 dead-code: setup ## what nobody calls
 	@.venv/bin/vulture

@@ -1,9 +1,12 @@
 """Malformed answers: read where no meaning has to be guessed, otherwise a typed failure."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from answers import Notebook, Plan
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_server import answer, model_server
 from zoo import GOOD, HOPELESS, MENDED, READ_AS_THEY_ARE, TO_BE_REPAIRED, UNPACKED, ZOO, Animal
 
@@ -12,6 +15,20 @@ from roadmap.llm.ask import Llm, no_rules
 from roadmap.llm.client import Endpoint, open_provider
 from roadmap.llm.model import Completion, Prompt, Usage
 from roadmap.llm.structured import Wrong, read_answer
+
+FRAGMENTS = [
+    *"{}[]\"'“”,:\\/#\n\0\ud800`-1.ay ",
+    "//",
+    "/*",
+    "*/",
+    "<think>",
+    "</think>",
+    '"a"',
+    "'a'",
+    '"a": ',
+    "null",
+    GOOD,
+]
 
 PROMPT = Prompt("outline", "You plan.", "Plan SQL.")
 
@@ -55,6 +72,15 @@ def test_an_answer_that_no_repair_can_help_ends_at_once(animal: Animal) -> None:
 def test_the_zoo_is_large_and_every_animal_has_its_own_name() -> None:
     assert len(ZOO) >= 45
     assert len({animal.name for animal in ZOO}) == len(ZOO)
+
+
+@settings(max_examples=300, deadline=1000)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=40), st.integers(1, 2000))
+def test_any_babble_ends_in_a_plan_or_a_complaint_within_a_second(fragments: list[str], times: int) -> None:
+    animal = Animal("babble", ("".join(fragments) * times)[:200_000])
+
+    with suppress(Wrong):
+        read_answer(_completion(animal), Plan, no_rules)
 
 
 async def test_every_animal_comes_to_the_same_end_over_http() -> None:

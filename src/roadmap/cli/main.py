@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
 from roadmap import __version__
-from roadmap.cli import admin, local, offline, services
 from roadmap.errors import Misconfigured, RoadmapError
 
 __all__ = ["main"]
@@ -18,8 +18,10 @@ EPILOG = "Settings come from the environment; `roadmap check` shows them. Withou
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    module, _, function = arguments.run.partition(":")
     try:
-        code: int = arguments.run(arguments)
+        # Each process loads only what it runs: `logs` has no use for a web server.
+        code: int = getattr(import_module(f"roadmap.cli.{module}"), function)(arguments)
     except Misconfigured as exc:
         print(f"roadmap: misconfigured: {exc}", file=sys.stderr)
         return 2
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="roadmap", description="Learning roadmaps, written by an LLM.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"roadmap {__version__}")
-    parser.set_defaults(run=services.start)
+    parser.set_defaults(run="services:start")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_services(commands)
     _add_admin(commands)
@@ -53,16 +55,16 @@ def _add_services(commands: Commands) -> None:
         ("start", "what SERVICE_TYPE says: api, content or logs (also without any command)"),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize())
-        command.set_defaults(run=getattr(services, name))
+        command.set_defaults(run=f"services:{name}")
 
 
 def _add_admin(commands: Commands) -> None:
     migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
     migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, change nothing")
     migrate.add_argument("--status", action="store_true", help="list what is applied and what is missing")
-    migrate.set_defaults(run=admin.migrate)
+    migrate.set_defaults(run="admin:migrate")
     check = commands.add_parser("check", help="show the configuration and what answers; 1 when something is wrong")
-    check.set_defaults(run=admin.check)
+    check.set_defaults(run="admin:check")
     keys = commands.add_parser("keys", help="API keys").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
@@ -70,19 +72,19 @@ def _add_admin(commands: Commands) -> None:
     create.add_argument("--email", required=True, help="whose key; the user is created when there is none")
     create.add_argument("--name", default="default", help="what the key is for")
     create.add_argument("--days", type=int, help="days until it expires (never)")
-    create.set_defaults(run=admin.create_key)
+    create.set_defaults(run="admin:create_key")
 
 
 def _add_local(commands: Commands) -> None:
     dev = commands.add_parser("dev", help="run everything on this machine, with its own PostgreSQL and Redis")
     dev.add_argument("--port", type=int, default=8000, help="port of the API (8000)")
-    dev.set_defaults(run=local.dev)
+    dev.set_defaults(run="local:dev")
     demo = commands.add_parser("demo", help="make one roadmap here and now, and show it")
     demo.add_argument("goal", nargs="?", default="Learn SQL in six weeks, 5 hours a week", help="what to learn")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards")
     demo.add_argument("--language", default="en", help="of the roadmap: en, zh, … (en)")
     demo.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for the roadmap (120)")
-    demo.set_defaults(run=local.demo)
+    demo.set_defaults(run="local:demo")
     for command in (dev, demo):
         command.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ".data")), help="(.data)")
     model = commands.add_parser("offline-model", help="serve the built-in model over HTTP, for tests and benchmarks")
@@ -90,4 +92,4 @@ def _add_local(commands: Commands) -> None:
     model.add_argument("--latency-ms", type=int, default=0, help="how long each answer takes")
     model.add_argument("--faults", default="", help='such as "429=0.05,500=0.01"')
     model.add_argument("--seed", type=int, default=0, help="of the faults")
-    model.set_defaults(run=offline.serve)
+    model.set_defaults(run="offline:serve")

@@ -33,7 +33,8 @@ class OutlineConcept(Answer):
     key: Key
     title: Line
     summary: Paragraph
-    minutes: int
+    # Wider than the rules, whose complaints are better; but no number that sums could choke on.
+    minutes: Annotated[int, Field(ge=0, le=100_000)]
     requires: list[Key] = Field(max_length=20)
     objectives: list[Line] = Field(min_length=1, max_length=8)
 

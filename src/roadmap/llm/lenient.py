@@ -1,7 +1,7 @@
-"""Almost-JSON as models write it, rewritten as JSON: comments, trailing and missing commas, Python's and other quotes.
+"""Almost-JSON as models write it, rewritten as JSON: comments, trailing and missing commas, other quotes, odd escapes.
 
-Nothing is completed and no string is changed, and the time is proportional to the text. (json-repair, tried first, is
-quadratic in stray quotes: 16 kB took it 5 s, in which the event loop stands still.)
+Nothing is completed, no string means something else afterwards, and the time is proportional to the text.
+(json-repair, which was tried first, is quadratic in stray quotes: 5 s for 16 kB, in which the event loop stands still.)
 """
 
 import json
@@ -17,7 +17,7 @@ COMMENT = r"(?<!:)//[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/|\Z)"
 
 _TOKEN = re.compile(
     rf"""(?P<space>\s+|{COMMENT})
-    |(?P<string>{STRING})
+    |"(?P<double>(?:[^"\\]|\\.)*)"
     |'(?P<single>(?:[^'\\]|\\.)*)'
     |[“„](?P<smart>[^“”„"\\]*)[”“]
     |(?P<mark>[{{}}\[\],:])
@@ -48,7 +48,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _token(kind: str, found: re.Match[str]) -> str:
-    if kind == "single":
+    if kind in {"double", "single"}:
         return '"' + _ESCAPED.sub(_requoted, found[kind]) + '"'
     if kind == "smart":
         return json.dumps(found[kind], ensure_ascii=False)
@@ -56,10 +56,12 @@ def _token(kind: str, found: re.Match[str]) -> str:
 
 
 def _requoted(found: re.Match[str]) -> str:
-    """In double quotes an apostrophe needs no escape, and a double quote does."""
+    """In double quotes an apostrophe needs no escape, a double quote does; the backslash of LaTeX's `\\(` is itself."""
     if found[0] == '"':
         return r"\""
-    return "'" if found[1] == "'" else found[0]
+    if found[1] == "'":
+        return "'"
+    return found[0] if found[1] in '"\\/bfnrtu' else rf"\{found[0]}"
 
 
 def _with_commas(tokens: list[str]) -> Iterator[str]:
@@ -74,7 +76,7 @@ def _with_commas(tokens: list[str]) -> Iterator[str]:
 
 
 def _joined(token: str, following: str) -> str:
-    if token == "," and following in {"}", "]"}:
+    if (token, following) in {(",", "}"), (",", "]")}:
         return ""
     if token[0] in '{}[],:"' or _LITERAL.fullmatch(token):
         return token

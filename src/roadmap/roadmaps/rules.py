@@ -126,7 +126,7 @@ def empty_module(structure: Structure, _limits: Limits) -> Iterator[Finding]:
 
 def too_few_prerequisites(structure: Structure, _limits: Limits) -> Iterator[Finding]:
     concepts = structure.concepts()
-    edges = sum(len(concept.requires) for concept in concepts)
+    edges = sum(len(set(concept.requires)) for concept in concepts)
     wanted = int((len(concepts) - 1) * EDGES_PER_CONCEPT)
     if edges < wanted:
         message = f"{edges} prerequisites among {len(concepts)} concepts; name at least {wanted}, true ones"

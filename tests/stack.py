@@ -1,0 +1,258 @@
+"""Roadmap as it runs for its users: `roadmap web|content|logs` as real processes, or the API inside the test's process.
+
+async with open_stack(folder, database_url, redis_url, LEASE="2") as stack:
+    await stack.start("web", "content", "logs")
+    async with api_client(stack.web_url, key) as client:
+        ...
+    await stack.kill("content")          # by SIGKILL
+    await stack.start("content")
+    assert await stack.terminate("logs") == 0
+    stack["web"].pid, stack["web"].text(), await stack["web"].says("web_ready")
+
+async with open_web(settings) as state, serving(state) as url:   # the API in this process, on a real socket
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import orjson
+import pytest
+import uvicorn
+
+from roadmap.embedded.servers import LocalServers
+from roadmap.settings import Settings
+from roadmap.web.app import create_app
+from roadmap.web.state import WebState
+
+__all__ = [
+    "Child",
+    "Stack",
+    "api_client",
+    "eventually",
+    "finish",
+    "in_process",
+    "open_stack",
+    "own_database",
+    "serving",
+    "web_settings",
+]
+
+PROGRAM = Path(sys.executable).with_name("roadmap")
+READY = {"web": "web_ready", "content": "worker_ready", "logs": "worker_ready"}
+READY_WITHIN = 60.0
+PIECE = 8_000
+
+
+class Child:
+    """One process of ours, and what it has written so far."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, output: Path) -> None:
+        self.name = name
+        self.pid = process.pid
+        self._process = process
+        self._output = output
+
+    def text(self) -> str:
+        """Everything on stdout and stderr."""
+        return self._output.read_text(errors="replace")
+
+    def lines(self, message: str) -> list[dict[str, Any]]:
+        """Its diagnostics of this name."""
+        whole = [line for line in self._output.read_bytes().split(b"\n")[:-1] if line.startswith(b"{")]
+        return [line for line in map(orjson.loads, whole) if line["message"] == message]
+
+    async def says(self, message: str, *, within: float = READY_WITHIN) -> dict[str, Any]:
+        """The first line of diagnostics of this name."""
+
+        def look() -> list[dict[str, Any]]:
+            found = self.lines(message)
+            if not found and self._process.returncode is not None:
+                pytest.fail(f"{self.name} ended with {self._process.returncode}: {self.text()[-PIECE:]}")
+            return found
+
+        found: list[dict[str, Any]] = await eventually(look, f"{self.name} says {message}", within=within)
+        return found[0]
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def exits(self, *, within: float = 30.0) -> int:
+        """Waits for its end; returns the exit code."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._process.wait()
+        except TimeoutError:
+            pytest.fail(f"{self.name} did not end within {within} s: {self.text()[-PIECE:]}")
+
+
+class Stack:
+    """The processes over one database and one Redis. Made by `open_stack`."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._children: dict[str, Child] = {}
+        self._web_urls: dict[str, str] = {}
+        self._started = 0
+
+    def __getitem__(self, name: str) -> Child:
+        return self._children[name]
+
+    @property
+    def web_url(self) -> str:
+        return self._web_urls["web"]
+
+    def url(self, name: str) -> str:
+        """Of a `web` process that was given another name."""
+        return self._web_urls[name]
+
+    async def start(self, *names: str, **environment: str) -> None:
+        """Starts services and waits until each is ready. `content`, or `content:second` for one more of them."""
+        for name in names:
+            await self.launch(name, **environment)
+        for name in names:
+            ready = await self[name].says(READY[name.partition(":")[0]])
+            if "port" in ready:
+                self._web_urls[name] = f"http://127.0.0.1:{ready['port']}"
+
+    async def launch(self, name: str, **environment: str) -> Child:
+        """Starts a process without waiting: for those that are not expected to get ready."""
+        self._started += 1
+        output = self._folder / f"{name.replace(':', '-')}-{self._started}.log"
+        with output.open("wb") as sink:
+            process = await asyncio.create_subprocess_exec(
+                str(PROGRAM),
+                name.partition(":")[0],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env={**self._environment, **environment},
+            )
+        child = self._children[name] = Child(name, process, output)
+        return child
+
+    async def kill(self, name: str) -> None:
+        self[name].signal(signal.SIGKILL)
+        await self[name].exits()
+
+    async def terminate(self, name: str, *, within: float = 30.0) -> int:
+        """By SIGTERM; returns the exit code."""
+        self[name].signal(signal.SIGTERM)
+        return await self[name].exits(within=within)
+
+    async def close(self) -> None:
+        for child in self._children.values():
+            child.signal(signal.SIGCONT)
+            child.signal(signal.SIGKILL)
+        for child in self._children.values():
+            await child.exits()
+
+
+@asynccontextmanager
+async def open_stack(folder: Path, database_url: str, redis_url: str, **environment: str) -> AsyncIterator[Stack]:
+    """A stack in which nothing runs yet; leaving it kills what does. `folder` gets the processes' output."""
+    plain = {name: value for name, value in os.environ.items() if name not in _OUR_VARIABLES}
+    ours = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PORT": "0", "HOST": "127.0.0.1"}
+    stack = Stack(folder, plain | ours | environment)
+    try:
+        yield stack
+    finally:
+        await stack.close()
+
+
+_OUR_VARIABLES = {name.upper() for name in Settings.model_fields} | {"OPENAI_API_KEY", "OPENAI_BASE_URL"}
+
+
+@asynccontextmanager
+async def own_database(
+    servers: LocalServers, admin: asyncpg.Connection, template: str, name: str
+) -> AsyncIterator[str]:
+    """A migrated database for a whole module; where one test is enough there is the fixture `database_url`."""
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield servers.database_url.rpartition("/")[0] + f"/{name}"
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def web_settings(database_url: str, redis_url: str, **others: Any) -> Settings:
+    return Settings(database_url=database_url, redis_url=redis_url, **others)
+
+
+@asynccontextmanager
+async def in_process(state: WebState, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application itself, without a socket. It buffers: for streams there is `serving`."""
+    app = create_app(state)
+
+    async def with_state(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "state": {"web": state, "hub": state.hub}}, receive, send)
+
+    transport = httpx.ASGITransport(with_state)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=_authorization(key)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(state: WebState) -> AsyncIterator[str]:
+    """Serves the application on a free port of this process; yields the URL."""
+    config = uvicorn.Config(create_app(state), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        # Not serve(): that would take this process's signals.
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listener])
+        ticking = asyncio.create_task(server.main_loop())
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            state.hub.close()
+            server.should_exit = True
+            await ticking
+            await server.shutdown([listener])
+
+
+@asynccontextmanager
+async def api_client(url: str, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, headers=_authorization(key), timeout=30, limits=limits) as client:
+        yield client
+
+
+async def finish(client: httpx.AsyncClient, roadmap_id: str, *, within: float = 60.0) -> dict[str, Any]:
+    """Waits for the end of the roadmap's run; returns the roadmap."""
+
+    async def look() -> dict[str, Any] | None:
+        roadmap: dict[str, Any] = (await client.get(f"/v1/roadmaps/{roadmap_id}")).json()
+        return roadmap if roadmap["run"]["finished_at"] else None
+
+    roadmap: dict[str, Any] = await eventually(look, f"{roadmap_id} is finished", within=within)
+    return roadmap
+
+
+async def eventually(condition: Callable[[], Any], what: str, *, within: float = 15.0) -> Any:
+    """Waits until `condition`, a function or a coroutine function, returns something true; returns that."""
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                outcome = condition()
+                outcome = await outcome if isinstance(outcome, Awaitable) else outcome
+                if outcome:
+                    return outcome
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"not within {within} s: {what}")
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
