@@ -1,5 +1,11 @@
 -- Accounts, roadmaps, runs, content, events. Closed sets are compared with the Python enums by tests/house.
 
+-- One row: which database this is. A Redis that serves another one is refused at start.
+CREATE TABLE installation (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid()
+);
+INSERT INTO installation DEFAULT VALUES;
+
 CREATE TABLE users (
     id          uuid PRIMARY KEY,
     email       text NOT NULL,

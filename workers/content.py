@@ -7,13 +7,13 @@ from uuid import UUID
 
 from arq.worker import func
 
-from roadmap.llm.client import open_provider
+from roadmap.provider import open_model
 from roadmap.runs import draft as drafts
 from roadmap.runs import write
 from roadmap.runs.leases import open_leases
 from roadmap.runs.sweeper import open_sweeper
 from roadmap.runs.tools import Tools
-from roadmap.runtime import Process, endpoint, open_runtime
+from roadmap.runtime import Process, open_runtime
 from roadmap.settings import Settings
 from workers.process import stock
 
@@ -35,7 +35,7 @@ FUNCTIONS = [func(draft, timeout=drafts.TIMEOUT + MARGIN), func(write_concept, t
 async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with (
         open_runtime(settings, Process.CONTENT) as runtime,
-        open_provider(endpoint(settings)) as provider,
+        open_model(settings) as provider,
         open_leases(runtime.db, runtime.queue, runtime.name, settings.lease) as leases,
         open_sweeper(runtime.db, runtime.queue),
     ):

@@ -13,8 +13,6 @@ from roadmap.database import Database, Pool, open_database
 from roadmap.errors import Misconfigured
 from roadmap.execution_log.recorder import Recorder, open_recorder
 from roadmap.ids import new_id
-from roadmap.llm.client import Endpoint
-from roadmap.llm.offline.app import create_app as create_offline_app
 from roadmap.migrate import require_schema
 from roadmap.queue.client import Queue, open_queue
 from roadmap.settings import Settings
@@ -23,7 +21,7 @@ __all__ = [
     "Process",
     "Runtime",
     "check_budget",
-    "endpoint",
+    "check_pair",
     "needed_connections",
     "open_runtime",
     "pool",
@@ -64,6 +62,7 @@ async def open_runtime(settings: Settings, process: Process) -> AsyncIterator[Ru
     ):
         await require_schema(db)
         await check_budget(settings, db)
+        await check_pair(db, queue)
         async with open_recorder(db, queue) as recorder:
             yield Runtime(settings, process, name, db, queue, recorder)
 
@@ -82,24 +81,22 @@ def pool(settings: Settings, process: Process) -> Pool:
     )
 
 
-def endpoint(settings: Settings) -> Endpoint:
-    """Where the model is: over HTTP, or the offline provider inside this process."""
-    offline = settings.uses_offline_model
-    if offline:
-        log.warning(
-            "offline_model", message="the built-in model answers; set LLM_API_KEY or LLM_BASE_URL for a real one"
+INSTALLATION = """
+SELECT id FROM installation
+"""
+
+
+async def check_pair(db: Database, queue: Queue) -> None:
+    """Raises Misconfigured when this Redis serves another database: jobs would be taken by workers that know nothing
+    of them. Redis away is no fault; an emptied one is claimed anew."""
+    installation = str(await db.fetchval(INSTALLATION))
+    holder = await queue.claim("installation", installation)
+    if holder not in {None, installation}:
+        key = queue.key("installation")
+        raise Misconfigured(
+            f"REDIS_URL serves another database: set a REDIS_NAMESPACE of its own, or delete the key {key!r} if the"
+            " database was moved"
         )
-    return Endpoint(
-        model="offline" if offline else settings.llm_model,
-        base_url="http://offline.invalid/v1" if offline else settings.llm_base_url,
-        api_key=settings.llm_api_key.get_secret_value(),
-        timeout=settings.llm_timeout,
-        # A concept has two calls at once: resources are found beside the tutorial.
-        connections=2 * settings.content_concurrency,
-        input_price=settings.llm_input_price,
-        output_price=settings.llm_output_price,
-        app=create_offline_app() if offline else None,
-    )
 
 
 MAX_CONNECTIONS = """

@@ -79,6 +79,12 @@ class Queue:
         """Jobs queued, deferred and running; None when Redis is away."""
         return await self._call("depth", lambda: self._client.zcard(self.key(queue)))
 
+    async def claim(self, name: str, value: str) -> str | None:
+        """Sets a key unless it is set, and returns what it holds now; None when Redis is away."""
+        await self._call("claim", lambda: self._client.set(self.key(name), value, nx=True))
+        held = await self._call("claim", lambda: self._client.get(self.key(name)))
+        return None if held is None else str(held, "utf-8", "replace")
+
     async def ping(self) -> bool:
         """Whether Redis answers within 500 ms; asks it, whatever the breaker thinks."""
         try:
