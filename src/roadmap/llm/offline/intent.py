@@ -14,7 +14,7 @@ _LONGEST_GOAL = 120
 _IN_WEEKS = Both("{title} in {weeks} weeks", "{title}：{weeks} 周计划")
 _IN_ONE_WEEK = Both("{title} in one week", "{title}：一周计划")
 _AT_LEVEL = {
-    "beginner": Both("{title} from the ground up", "{title}：从零开始"),
+    "beginner": Both("{title}", "{title}"),
     "intermediate": Both("{title}: beyond the basics", "{title}：进阶"),
     "advanced": Both("{title} in depth", "{title}：深入掌握"),
 }

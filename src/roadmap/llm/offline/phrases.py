@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from roadmap.llm.offline.pack import Both
 
-__all__: list[str] = []
-
 Variants = Both[tuple[str, ...]]
 
 HEADINGS: Mapping[str, Variants] = {
@@ -32,7 +30,7 @@ HEADINGS: Mapping[str, Variants] = {
 
 OPENING: Variants = Both(
     (
-        "Your goal is “{goal}”, and “{title}” is one step on that way. Ask of each statement where you would meet it there.",
+        "Your goal is “{goal}”, and “{title}” is one step on that way. Ask of each statement where you would meet it.",
         "“{goal}”: that is what you want to reach. This tutorial takes one thing that you need for it: “{title}”.",
         "Here you learn about “{title}”. For “{goal}” you need it at your fingertips, not in a book to look it up in.",
         "Why “{title}”, when the goal is “{goal}”? Because half-knowledge of it shows later, in mistakes hard to find.",
@@ -46,20 +44,20 @@ OPENING: Variants = Both(
 )
 WHY_CARE: Variants = Both(
     (
-        "What follows in your plan leans on it, so an hour of care here saves more than that later.",
+        "Mistakes made here are paid for later, so an hour of care is well spent.",
         "Everything else is left to its own place in the plan: here, depth counts for more than speed.",
-        "Read it with a concrete piece of your goal in mind, and the statements below will have something to hold on to.",
+        "Read it with a concrete piece of your goal in mind, and the statements below will have something to stick to.",
     ),
     (
-        "计划里后面的内容都以它为基础，现在多花一点心思，以后省下的更多。",
+        "这里弄错的地方以后要加倍偿还，现在多花一点心思很值得。",
         "其余内容留给计划中的其他概念；在这里，深入比快更重要。",
         "带着目标中一个具体的任务来读，下面的每一条才有着落。",
     ),
 )
 BUILDS_ON: Variants = Both(
     (
-        "It builds on {names}. If that has faded, go back for five minutes first.",
-        "You come from {names}; keep it at hand, for the ideas below use its words without explaining them again.",
+        "It builds on {names}. If that ground feels shaky, go back for five minutes first.",
+        "You come from {names}; keep your notes at hand, for what is explained there is not explained again.",
         "What you learned in {names} is taken for granted here.",
     ),
     (
@@ -79,7 +77,7 @@ TIME: Variants = Both(
     (
         "Set aside about {minutes} minutes: a third to read, the rest to work with pen or keyboard.",
         "Plan for {minutes} minutes in all. Most of them belong to the exercise, not to the reading.",
-        "Reading takes a quarter of an hour; the {minutes} minutes in your plan are for what you do afterwards.",
+        "The {minutes} minutes in your plan are meant for the exercise as much as for the reading.",
     ),
     (
         "预留大约 {minutes} 分钟：三分之一阅读，其余时间动手。",
@@ -145,6 +143,21 @@ LISTED_OUTRO: Variants = Both(
         "找出最让你意外的一条，设想一个忽略它就会出错的场景。",
     ),
 )
+CORE: Variants = Both(
+    (
+        "Two sentences first, from which most of the rest can be worked out.",
+        "At its core stand two statements; read them twice before you go on.",
+    ),
+    ("先看两句话，其余大多可以由此想明白。", "核心是两条，请读两遍再往下看。"),
+)
+DETAILS: Variants = Both(
+    (
+        "The details matter as soon as you work with it:",
+        "With that in mind, three more things are worth knowing exactly:",
+        "What else you will meet in practice:",
+    ),
+    ("一旦动手，这些细节就很重要：", "在此基础上，还有三点值得准确掌握：", "实践中还会遇到："),
+)
 AIMED_INTRO: Variants = Both(
     ("The aims from above, one by one, with what you need to know for each.",),
     ("按上面的目标逐个展开，看看每个目标需要知道什么。",),
@@ -191,13 +204,13 @@ WRONG: Variants = Both(
     ("这是错的。", "并非如此。", "这个说法不成立。", "不对。"),
 )
 PUT_RIGHT: Variants = Both(
-    ("What holds is this: ", "True is: ", "Remember instead: "), ("正确的是：", "真实情况是：", "请记住：")
+    ("What holds is this: ", "The truth is: ", "Remember instead: "), ("正确的是：", "真实情况是：", "请记住：")
 )
 WRONG_ALONE: Variants = Both(
     (
-        "Where a claim stands without its correction, look for a case that speaks against it.",
+        "Where a claim stands without its correction, find a case that speaks against it.",
         "For each of them, explain to somebody else what is wrong; that shows whether the ideas have become clear.",
-        "Choose the one that sounds most convincing to you, and write down the sentence that should stand in its place.",
+        "Choose the one that sounds most convincing to you, and write down what should stand in its place.",
     ),
     (
         "没有给出更正的说法，请自己找一个反例。",
@@ -208,12 +221,12 @@ WRONG_ALONE: Variants = Both(
 PRACTICE_OUTRO: Variants = Both(
     (
         "Work without looking back first, and check yourself against the ideas above afterwards.",
-        "Keep what you produce: later concepts will give you a reason to improve it.",
+        "Keep what you produce: you will want to improve it once you know more.",
         "If you are stuck for more than ten minutes, return to the example and find the step that is like yours.",
     ),
     (
         "先不看前文独立完成，再对照上面的内容检查。",
-        "保留你的成果，学到后面的概念时会有理由改进它。",
+        "保留你的成果，懂得更多之后会想回来改进它。",
         "如果卡住超过十分钟，回到例子里找到与你相似的那一步。",
     ),
 )

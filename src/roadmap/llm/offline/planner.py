@@ -54,7 +54,7 @@ def _choose(order: Order) -> list[Concept]:
     tiers = _tiers(order)
     wanted = _wanted(order, tiers)
     chosen = _take_fitting(order, tiers, wanted)
-    chosen |= _fill(order, chosen, order.fewest)
+    chosen |= _fill(order, tiers, chosen)
     chosen |= _tie_together(order, chosen)
     return [concept for concept in order.subject.concepts() if concept.id in chosen]
 
@@ -115,12 +115,11 @@ def _closure(concept: Concept, concepts: Mapping[str, Concept], tiers: Mapping[s
     return needed
 
 
-def _fill(order: Order, chosen: set[str], fewest: int) -> set[str]:
-    """The shortest concepts that are missing to `fewest` and whose prerequisites come along or count as known."""
+def _fill(order: Order, tiers: Mapping[str, int], chosen: set[str]) -> set[str]:
+    """The shortest concepts that are missing to `order.fewest` and whose prerequisites come along or count as known."""
     added: set[str] = set()
-    tiers = _tiers(order)
     left = [concept for concept in order.subject.concepts() if concept.id not in chosen]
-    while left and len(chosen | added) < fewest:
+    while left and len(chosen | added) < order.fewest:
         taken = {concept.id for concept in left}
         ready = [concept for concept in left if not _waits(concept, taken, tiers)] or left[:1]
         following = min(ready, key=lambda c: (tiers[c.id], c.minutes))

@@ -1,7 +1,7 @@
 """Serves the offline provider over HTTP, for tests, benchmarks and other programs that want a model without a key."""
 
 import asyncio
-from contextlib import suppress
+import socket
 
 import uvicorn
 
@@ -11,8 +11,7 @@ from roadmap.llm.offline.faults import Faults
 
 __all__ = ["serve"]
 
-_START_TIMEOUT = 30.0
-_POLL = 0.02
+_BACKLOG = 512
 _GRACE = 2
 
 
@@ -21,43 +20,32 @@ async def serve(
 ) -> None:
     """Until a signal comes or the caller cancels. Port 0 takes a free one.
 
-    Prints one line once it answers: the base URL, for LLM_BASE_URL. Raises Misconfigured when the port is taken.
+    Prints one line once connections are taken: the base URL, for LLM_BASE_URL. Raises Misconfigured when the port is
+    not free.
     """
     app = create_app(latency_ms=latency_ms, faults=faults, seed=seed)
     # Faults break connections on purpose; uvicorn would print a traceback for each of them.
     config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        lifespan="off",
-        access_log=False,
-        log_level="critical",
-        timeout_graceful_shutdown=_GRACE,
+        app, lifespan="off", access_log=False, log_level="critical", timeout_graceful_shutdown=_GRACE
     )
-    server = uvicorn.Server(config)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_run(server, port))
-        group.create_task(_announce(server, host))
+    with _listen(host, port) as listener:
+        print(f"offline provider: http://{host}:{listener.getsockname()[1]}/v1", flush=True)
+        await _run(uvicorn.Server(config), listener)
 
 
-async def _run(server: uvicorn.Server, port: int) -> None:
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        await server.serve()
-    except SystemExit as exc:
-        # uvicorn ends the process when it cannot listen.
-        raise Misconfigured(f"the offline provider cannot listen on port {port}") from exc
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    except OSError as exc:
+        raise Misconfigured(f"the offline provider cannot listen on {host}:{port}: {exc.strerror}") from exc
+
+
+async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
     except asyncio.CancelledError:
-        server.should_exit = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(server.shutdown(), _GRACE)
+        # uvicorn closes its connections on a signal only.
+        if server.started:
+            server.should_exit = True
+            await asyncio.wait_for(server.shutdown(sockets=[listener]), 2 * _GRACE)
         raise
-
-
-async def _announce(server: uvicorn.Server, host: str) -> None:
-    async with asyncio.timeout(_START_TIMEOUT):
-        # uvicorn tells of its start by a flag only.
-        while not server.started and not server.should_exit:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL)
-    for listener in server.servers:
-        port = listener.sockets[0].getsockname()[1]
-        print(f"offline provider: http://{host}:{port}/v1", flush=True)

@@ -22,7 +22,6 @@ class Topic:
     covered: bool
     title: str
     goal: str
-    level: str
     language: Language
     minutes: int
     objectives: tuple[str, ...]
@@ -42,10 +41,9 @@ def read_topic(asked: Asked) -> Topic:
         covered=found is not None,
         title=title or concept.title.of(language),
         goal=said_line(asked, "goal", 200),
-        level=said_line(asked, "level"),
         language=language,
         minutes=said_number(told, "minutes") or concept.minutes,
-        objectives=said_lines(told, "objectives", 8) or concept.objectives.of(language),
+        objectives=(said_lines(told, "objectives", 8) if found else ()) or concept.objectives.of(language),
         before=said_lines(asked, "before", 3),
         after=said_lines(asked, "after", 3),
     )

@@ -61,6 +61,14 @@ def _tell_as_list(topic: Topic) -> str:
     return f"{intro}\n\n{lines}\n\n{outro}"
 
 
+def _tell_in_groups(topic: Topic) -> str:
+    """What the concept is in one paragraph, then what else there is to know as a list."""
+    first, second, *others = _facts(topic)
+    core = _flow(topic, [_say(topic, "core", phrases.CORE), first, second])
+    details = "\n".join(f"- {fact}" for fact in others)
+    return f"{core}\n\n{_say(topic, 'details', phrases.DETAILS)}\n\n{details}"
+
+
 def _tell_by_aim(topic: Topic) -> str:
     """Facts under the objective that they serve; those that serve none in particular come last."""
     concept = topic.concept
@@ -73,7 +81,7 @@ def _tell_by_aim(topic: Topic) -> str:
             parts.append(f"**{plain(objective)}** " + _flow(topic, served))
     rest = [fact for fact, place in zip(facts, places, strict=True) if place is None]
     if len(rest) > 2:
-        return _tell_in_turn(topic)
+        return _tell_in_groups(topic)
     if rest:
         parts.append(_flow(topic, [_say(topic, "aimed rest", phrases.AIMED_REST), *rest]))
     return "\n\n".join(parts)
@@ -139,7 +147,9 @@ def _heading(topic: Topic, section: str) -> str:
 
 def _say(topic: Topic, slot: str, variants: Variants, **parts: Any) -> str:
     form = choose(topic, slot, variants.of(topic.language))
-    return form.format(title=plain(topic.title), goal=plain(topic.goal), **parts)
+    # Nothing may be said of a title that the pack does not know.
+    title = topic.title if topic.covered else topic.concept.title.of(topic.language)
+    return form.format(title=plain(title), goal=plain(topic.goal), **parts)
 
 
 def _facts(topic: Topic) -> list[str]:
