@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 import structlog
 
-from roadmap.errors import Outage
+from roadmap.errors import Misconfigured, Outage
 
 __all__ = ["Connection", "Database", "Executor", "Pool", "Row", "open_database"]
 
@@ -35,6 +35,8 @@ _AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
 )
+# An address or a name that will not be better for waiting.
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, FileNotFoundError)
 # The transaction lost against another one and may simply be tried again.
 _LOST_RACE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
@@ -102,8 +104,6 @@ class Database:
         except _LOST_RACE as exc:
             raise Outage("another transaction was in the way", retry_in=0.1) from exc
         except _AWAY as exc:
-            if isinstance(exc, ValueError):  # asyncpg could not encode an argument: a bug, and no outage
-                raise
             raise Outage("the database does not answer", retry_in=2) from exc
 
 
@@ -123,6 +123,8 @@ async def _connect(pool: Pool) -> RawPool:
     while True:
         try:
             return await _create(pool)
+        except (ValueError, *_REFUSED) as exc:
+            raise Misconfigured(f"DATABASE_URL cannot be used: {type(exc).__name__}") from exc
         except _AWAY as exc:
             log.warning("database_away", error=type(exc).__name__, retry_in=pause)
         await asyncio.sleep(pause)

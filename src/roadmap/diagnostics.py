@@ -1,8 +1,8 @@
 """Process logs for operators: structlog, one JSON line on stdout with `message` and `level`."""
 
-import json
 import logging
 import sys
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -20,16 +20,16 @@ _JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
 def configure_diagnostics(level: str, *, process: str, pretty: bool = False) -> None:
     """Sends structlog and the libraries' loggers to stdout in one form. `pretty` is for a person at a terminal."""
-    chain = _chain(process)
+    chain, lines = _chain(process), _Lines(sys.stdout)
     renderer = _pretty_renderer(colors=sys.stdout.isatty()) if pretty else _json_renderer()
     structlog.configure(
         # Our own events take no way through `logging`: that alone would cost more than all the rest of a note.
         processors=[*chain, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=_Lines(sys.stdout),
+        logger_factory=lines,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[*chain, ExtraAdder()],
@@ -52,20 +52,25 @@ def _route_libraries(handler: logging.Handler, level: str) -> None:
 
 
 class _Lines:
-    """Where events end: each is one write, so that lines of several threads stay whole. Makes itself as its factory.
+    """Where all lines end, ours and those of `logging`: one write each, under one lock, so that they stay whole.
 
-    A stdout that is closed or gone loses lines; it never breaks the work that they tell of.
+    structlog uses it as its logger and as the factory of it. A stdout that is closed or gone loses lines; it never
+    breaks the work that they tell of.
     """
 
     def __init__(self, stdout: TextIO) -> None:
         self._stdout = stdout.buffer
+        self._lock = threading.RLock()  # of this kind because a signal's handler may log in the middle of a line
 
     def __call__(self, *_: Any) -> "_Lines":
         return self
 
-    def write(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):
-            self._stdout.write(line)
+    def write(self, line: bytes | str) -> None:
+        rest = memoryview(line.encode() if isinstance(line, str) else line)
+        with suppress(OSError, ValueError), self._lock:
+            # With PYTHONUNBUFFERED the stream is bare, and a pipe may take a part only.
+            while rest and (taken := self._stdout.write(rest)):
+                rest = rest[taken:]
             self._stdout.flush()
 
     debug = info = warning = error = critical = write
@@ -103,13 +108,16 @@ def _render_json(_logger: Any, _method: str, event: EventDict) -> bytes:
     line = {"message": event.pop("event", ""), **event}
     try:
         return orjson.dumps(line, default=repr, option=_JSON)
-    except TypeError:  # lone surrogates, huge numbers, circles: told as text, in ASCII
-        plain = {str(name): value if isinstance(value, str) else str(value) for name, value in line.items()}
-        return json.dumps(plain).encode() + b"\n"
+    except TypeError:  # lone surrogates, huge numbers, circles: everything as text then
+        return orjson.dumps({_clean(name): _clean(value) for name, value in line.items()}, option=_JSON)
+
+
+def _clean(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _as_line(_logger: Any, _method: str, text: Any) -> bytes:
-    return f"{text}\n".encode("utf-8", "backslashreplace")
+    return _clean(f"{text}\n").encode()
 
 
 def _as_text(_logger: Any, _method: str, line: Any) -> str:

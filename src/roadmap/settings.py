@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -118,6 +118,13 @@ class Settings(BaseSettings):
     def _strip_foreign_keys(cls, url: SecretStr) -> SecretStr:
         return SecretStr(clean_database_url(url.get_secret_value()))
 
+    @field_validator("redis_url", mode="after")
+    @classmethod
+    def _check_redis_url(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value():
+            _split_address(url.get_secret_value(), "redis", "rediss", "unix")
+        return url
+
     @model_validator(mode="after")
     def _refuse_what_production_must_not_have(self) -> Self:
         if self.environment is Environment.PRODUCTION and self.auth_mode is AuthMode.NONE:
@@ -157,21 +164,25 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def clean_database_url(url: str) -> str:
-    """`postgres://` becomes `postgresql://`; query keys that asyncpg does not know are dropped.
-
-    Raises ValueError in words of its own: those of urllib quote the address, and with it the password.
-    """
+    """`postgres://` becomes `postgresql://`; query keys that asyncpg does not know are dropped."""
     if not url:
         return url
+    parts = _split_address(url, "postgresql", "postgres")
+    query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key in _DATABASE_KEYS])
+    # urlunsplit would leave the two slashes out where there is no host, only a socket's folder in the query.
+    return f"postgresql://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _split_address(url: str, *schemes: str) -> SplitResult:
+    """Raises ValueError in words of its own: those of urllib quote the address, and with it the password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         raise ValueError("is no address") from None
-    if parts.scheme not in {"postgres", "postgresql"}:
-        raise ValueError("must start with postgresql://")
-    query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key in _DATABASE_KEYS])
-    return urlunsplit(("postgresql", parts.netloc, parts.path, query, ""))
+    if parts.scheme not in schemes:
+        raise ValueError(f"must start with {schemes[0]}://")
+    return parts
 
 
 def _read_secret_files(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -225,6 +225,16 @@ def test_a_plan_of_a_thousand_concepts_in_one_chain_is_checked() -> None:
     assert check_plan(chain(1_000), ROOMY).passed
 
 
+def test_a_plan_in_which_countless_ways_lead_to_the_end_is_checked_at_once() -> None:
+    rows = [
+        concept(f"{side}{n}", *([f"left{n - 1}", f"right{n - 1}"] if n else []))
+        for n in range(60)
+        for side in ("left", "right")
+    ]
+
+    assert list(rules.cycle(plan(*rows), ROOMY)) == []
+
+
 def test_a_circle_through_a_thousand_concepts_is_found() -> None:
     concepts = chain(1_000).concepts()
     looped = plan(replace(concepts[0], requires=("c999",)), *concepts[1:])
@@ -270,14 +280,18 @@ def test_a_circle_is_found_exactly_when_there_is_one(random_plan: Structure) -> 
         assert all(following in requires[name] for name, following in pairwise(circle))
 
 
-@given(random_plans())
-def test_the_order_of_an_accepted_plan_respects_every_prerequisite(random_plan: Structure) -> None:
-    if not check_plan(random_plan, ROOMY).passed:
-        return
+ORDER = (rules.unknown_prerequisite, rules.cycle, rules.prerequisite_not_earlier)
+
+
+@given(random_plans(unique=True))
+def test_the_order_of_study_is_accepted_exactly_when_it_respects_every_prerequisite(random_plan: Structure) -> None:
     learnt: set[str] = set()
+    respected = True
     for item in random_plan.concepts():
-        assert set(item.requires) <= learnt
+        respected = respected and set(item.requires) <= learnt
         learnt.add(item.id)
+
+    assert respected == (not any(list(rule(random_plan, ROOMY)) for rule in ORDER))
 
 
 def _has_circle(requires: dict[str, set[str]]) -> bool:

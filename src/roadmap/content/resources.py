@@ -29,7 +29,7 @@ def check_resources(answer: ResourcesAnswer) -> Sequence[str]:
 def _is_web_address(resource: Resource) -> bool:
     try:
         parts = urlsplit(resource.url)
-        host = parts.hostname or ""
+        host, _port = parts.hostname or "", parts.port  # a port that is no number raises as well
     except ValueError:
         return False
     plain = resource.url.isascii() and not any(c.isspace() for c in resource.url) and "@" not in parts.netloc

@@ -52,19 +52,24 @@ class PlanRejected(Unusable):
 async def draft_plan(step: Step, wishes: Wishes, today: date) -> Plan:
     """Intent, outline, then up to ROUNDS rounds of rules, critique and revision.
 
-    Raises PlanRejected when the last round still breaks a rule, Unusable when the model gives no outline at all, and
+    Raises PlanRejected when every round breaks a rule, Unusable when the model gives no outline at all, and
     whatever the steps raise (Outage, Superseded).
     """
     intent = await step("intent", Intent, lambda llm: _ask_intent(llm, wishes, today))
     order = _Order.place(wishes, intent, today)
     outline = await step("outline", Outline, lambda llm: _ask_outline(llm, order))
+    accepted: _Draft | None = None
     for number in range(1, ROUNDS + 1):
         draft = await _review(step, order, outline, number)
-        if draft.report.passed and (number == ROUNDS or draft.critique["status"] != "issues"):
-            return Plan(give_ids(draft.structure), order.level, draft.report, draft.critique)
+        # A revision may break what was sound: the last draft that obeyed the rules is never given up for it.
+        accepted = draft if draft.report.passed else accepted
+        if draft.critique["status"] in {"approved", "missing"}:
+            break
         if number < ROUNDS:
             outline = await _revise(step, order, draft)
-    raise PlanRejected(draft.report)
+    if accepted is None:
+        raise PlanRejected(draft.report)
+    return Plan(give_ids(accepted.structure), order.level, accepted.report, accepted.critique)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +163,20 @@ async def _ask_critique(llm: Llm, order: _Order, outline: Outline, report: Repor
 
 
 async def _revise(step: Step, order: _Order, draft: _Draft) -> Outline:
-    """A better outline; the old one when the model gives none and the rules are content with what there is."""
-    try:
-        return await step(f"revise-{draft.number}", Outline, lambda llm: _ask_revision(llm, order, draft))
-    except Unusable:
-        if not draft.report.passed:
-            raise
-        return draft.outline
+    """A better outline; the old one when the model gives none and the rules are content with what there is.
+
+    That is committed as well: the critique of the next round would else be taken for one of a later, other answer.
+    """
+
+    async def revise(llm: Llm) -> Outline:
+        try:
+            return await _ask_revision(llm, order, draft)
+        except Unusable:
+            if not draft.report.passed:
+                raise
+            return draft.outline
+
+    return await step(f"revise-{draft.number}", Outline, revise)
 
 
 async def _ask_revision(llm: Llm, order: _Order, draft: _Draft) -> Outline:

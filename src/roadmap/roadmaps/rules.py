@@ -19,7 +19,7 @@ MOST_MINUTES = 600
 MOST_STAGES = 12
 MOST_MODULES_IN_STAGE = 12
 MOST_CONCEPTS_IN_MODULE = 15
-# A plan whose concepts hardly build on each other is a list of topics: at least two edges for five concepts.
+# A plan whose concepts hardly build on each other is a list of topics: two edges for five concepts, rounded down.
 EDGES_PER_CONCEPT = 0.4
 
 
