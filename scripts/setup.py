@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-# Written last: what .venv was made from. A set-up that broke off leaves none.
+# Written last: where .venv was made, and from what. A set-up that broke off leaves none.
 STAMP = VENV / "made-from"
 SOURCES = ("requirements.lock", "pyproject.toml", "scripts/setup.py")
 OLDEST = (3, 11)
@@ -27,10 +27,12 @@ NO_VENV = "could not make .venv: on Debian or Ubuntu `sudo apt install python3-v
 def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"this is Python {sys.version.split()[0]}; Roadmap needs 3.11 or later: try `make PYTHON=python3.11`")
-    wanted = digest()
-    if STAMP.exists() and STAMP.read_text() == wanted and starts():
+    wanted, found = f"{ROOT}\n{digest()}\n", STAMP.read_text() if STAMP.exists() else ""
+    if found == wanted and starts():
         return
     say("setting up .venv (once)")
+    if found and not found.startswith(f"{ROOT}\n"):
+        shutil.rmtree(VENV)  # the folder was moved, and the commands in .venv name the old place
     STAMP.unlink(missing_ok=True)
     uv = shutil.which("uv")
     if not (uv and set_up_with_uv(uv)) and not set_up_with_pip():
@@ -39,9 +41,8 @@ def main() -> None:
 
 
 def digest() -> str:
-    """Changes when .venv has to be brought up to date. A moved folder counts: scripts in .venv name it."""
-    parts = [str(ROOT).encode(), *((ROOT / name).read_bytes() for name in SOURCES)]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+    """Changes when .venv has to be brought up to date."""
+    return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in SOURCES)).hexdigest()
 
 
 def starts() -> bool:

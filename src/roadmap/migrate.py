@@ -21,8 +21,8 @@ import structlog
 from roadmap.database import Executor
 from roadmap.errors import Misconfigured, Outage
 
-__all__ = ["Applied", "Migration", "Status", "dry_run", "find_folder", "migrate", "needed_version", "pending"]
-__all__ += ["read_migrations", "require_schema", "schema_version", "status"]
+__all__ = ["Applied", "Migration", "Status", "dry_run", "find_folder", "migrate", "pending", "read_migrations"]
+__all__ += ["require_schema", "status"]
 
 log = structlog.get_logger()
 
@@ -106,16 +106,6 @@ async def dry_run(url: str, folder: Path | None = None) -> str:
     """The SQL that `migrate` would run, in order, each file under a line with its name; empty when current."""
     missing = (await status(url, folder)).pending
     return "\n".join(f"-- {migration.name}\n{migration.sql.rstrip()}\n" for migration in missing)
-
-
-async def schema_version(db: Executor) -> int:
-    """The highest version applied; 0 for a database that was never migrated."""
-    return max((line.version for line in await _read_applied(db)), default=0)
-
-
-def needed_version(folder: Path | None = None) -> int:
-    """The version that this code was written against."""
-    return max((migration.version for migration in read_migrations(folder)), default=0)
 
 
 async def require_schema(db: Executor, folder: Path | None = None) -> None:
@@ -251,10 +241,15 @@ async def _open(url: str) -> asyncpg.Connection:
         await asyncio.sleep(1)
 
 
+TRY_LOCK = """
+SELECT pg_try_advisory_lock($1)
+"""
+
+
 async def _take_lock(connection: asyncpg.Connection) -> None:
     # Polled, not waited for: a waiting pg_advisory_lock() holds a snapshot, and with it CREATE INDEX CONCURRENTLY.
     deadline = asyncio.get_running_loop().time() + LOCK_WAIT
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+    while not await connection.fetchval(TRY_LOCK, _LOCK):
         if asyncio.get_running_loop().time() > deadline:
             raise Outage("another process has been migrating this database for too long")
         await asyncio.sleep(0.2)

@@ -147,7 +147,6 @@ async def test_a_file_without_a_transaction_may_build_an_index_concurrently(
 
 async def test_processes_refuse_a_schema_that_is_older_than_they_need(database: Database, folder: Write) -> None:
     await runner.require_schema(database)
-    assert await runner.schema_version(database) == runner.needed_version()
     with pytest.raises(Misconfigured, match="lacks 9999_later: run `roadmap migrate`"):
         await runner.require_schema(database, folder(m9999_later=SECOND))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from roadmap.cli.demo import Show, build_and_show
 from roadmap.diagnostics import configure_diagnostics
+from roadmap.embedded.output import Show as Output
 from roadmap.embedded.output import prefix_lines, write_files
 from roadmap.embedded.servers import local_servers
 from roadmap.embedded.supervisor import Supervisor, parse_procfile
@@ -26,6 +27,12 @@ SERVICES = ("web", "content", "logs")
 PROCFILE = "".join(f"{name}: roadmap {name}\n" for name in SERVICES)
 
 
+@dataclass(frozen=True, slots=True)
+class Servers:
+    database_url: str
+    redis_url: str
+
+
 def dev(arguments: Namespace) -> int:
     configure_diagnostics("info", process="dev", pretty=sys.stdout.isatty())
     return asyncio.run(_dev(arguments))
@@ -33,13 +40,10 @@ def dev(arguments: Namespace) -> int:
 
 async def _dev(arguments: Namespace) -> int:
     settings = read_settings(port=arguments.port, data_dir=arguments.data_dir.resolve())
-    async with _servers(settings) as servers:
-        await migrate(servers.database_url)
-        environment = _environment(settings, servers)
-        async with Supervisor(_commands(), environment, show=prefix_lines(SERVICES)) as supervisor:
-            if await supervisor.ready(READY_WITHIN):
-                _tell_urls(settings, servers)
-            return await supervisor.wait()
+    async with _stack(settings, prefix_lines(SERVICES)) as (supervisor, servers):
+        if await supervisor.ready(READY_WITHIN):
+            _tell_urls(settings, servers)
+        return await supervisor.wait()
 
 
 def demo(arguments: Namespace) -> int:
@@ -50,24 +54,33 @@ def demo(arguments: Namespace) -> int:
 async def _demo(arguments: Namespace) -> int:
     """0 only when the roadmap succeeded."""
     settings = read_settings(port=_free_port(), data_dir=arguments.data_dir.resolve())
-    logs = settings.data_dir / "logs"
     show = Show.for_terminal()
     show.say("starting PostgreSQL, Redis, web, content and logs …")
+    with write_files(settings.data_dir / "logs", SERVICES) as write:
+        async with _stack(settings, write) as (supervisor, servers):
+            done = await _build(supervisor, arguments, settings, show)
+            if done != 0 or not arguments.keep:
+                return done
+            _tell_urls(settings, servers)
+            return await supervisor.wait()
+
+
+@asynccontextmanager
+async def _stack(settings: Settings, write: Output) -> AsyncIterator[tuple[Supervisor, Servers]]:
+    """Servers, schema and processes; their lines go to `write`."""
     async with _servers(settings) as servers:
         await migrate(servers.database_url)
-        environment = _environment(settings, servers)
-        with write_files(logs, SERVICES) as write:
-            async with Supervisor(_commands(), environment, show=write) as supervisor:
-                if not await supervisor.ready(READY_WITHIN):
-                    show.say(f"the processes did not get ready; their output is in {logs}")
-                    return await supervisor.wait() or 1
-                if settings.uses_offline_model:
-                    show.say("the offline model answers: set LLM_API_KEY or LLM_BASE_URL for a real one")
-                done = await _until_ended(supervisor, arguments, settings, show)
-                if done == 0 and arguments.keep:
-                    _tell_urls(settings, servers)
-                    return await supervisor.wait()
-                return done
+        async with Supervisor(_commands(), _environment(settings, servers), show=write) as supervisor:
+            yield supervisor, servers
+
+
+async def _build(supervisor: Supervisor, arguments: Namespace, settings: Settings, show: Show) -> int:
+    if not await supervisor.ready(READY_WITHIN):
+        show.say(f"the processes did not get ready; their output is in {settings.data_dir / 'logs'}")
+        return 1
+    if settings.uses_offline_model:
+        show.say("the offline model answers: set LLM_API_KEY or LLM_BASE_URL for a real one")
+    return await _until_ended(supervisor, arguments, settings, show)
 
 
 async def _until_ended(supervisor: Supervisor, arguments: Namespace, settings: Settings, show: Show) -> int:
@@ -81,12 +94,6 @@ async def _until_ended(supervisor: Supervisor, arguments: Namespace, settings: S
         building.cancel()
         ending.cancel()
     return code
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    database_url: str
-    redis_url: str
 
 
 @asynccontextmanager

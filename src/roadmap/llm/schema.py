@@ -25,15 +25,15 @@ def strict_schema(answer: type[BaseModel]) -> dict[str, Any]:
     return strict
 
 
-def _strict(node: Any, definitions: dict[str, Any], inside: tuple[str, ...]) -> Any:
-    if isinstance(node, list):
-        return [_strict(item, definitions, inside) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        return _inlined(node, definitions, inside)
+def _strict(part: Any, definitions: dict[str, Any], inside: tuple[str, ...]) -> Any:
+    if isinstance(part, list):
+        return [_strict(item, definitions, inside) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(part, definitions, inside)
     kept = {
-        _renamed(key): _value(key, value, definitions, inside) for key, value in node.items() if key not in _DROPPED
+        _renamed(key): _value(key, value, definitions, inside) for key, value in part.items() if key not in _DROPPED
     }
     if "properties" in kept:
         kept |= {"additionalProperties": False, "required": list(kept["properties"])}
@@ -51,9 +51,9 @@ def _value(key: str, value: Any, definitions: dict[str, Any], inside: tuple[str,
     return _strict(value, definitions, inside)
 
 
-def _inlined(node: dict[str, Any], definitions: dict[str, Any], inside: tuple[str, ...]) -> Any:
-    name = node["$ref"].rpartition("/")[2]
+def _inlined(part: dict[str, Any], definitions: dict[str, Any], inside: tuple[str, ...]) -> Any:
+    name = part["$ref"].rpartition("/")[2]
     if name in inside:
         raise TypeError(f"an answer must not contain itself: {name}")
-    siblings = {key: value for key, value in node.items() if key != "$ref"}
+    siblings = {key: value for key, value in part.items() if key != "$ref"}
     return _strict({**definitions[name], **siblings}, definitions, (*inside, name))

@@ -196,16 +196,18 @@ class Worker(Execution):
 
     async def _renew_leases(self) -> None:
         """Keeps others away from our jobs. Not a loose task: without it, each long job would run twice."""
-        lease = self.in_progress_timeout_s
         while True:
-            await asyncio.sleep(lease / 3)
+            await asyncio.sleep(self.in_progress_timeout_s / 3)
             try:
-                async with asyncio.timeout(lease / 3), self.pool.pipeline(transaction=False) as pipe:
-                    for job_id in self.tasks:
-                        pipe.pexpire(in_progress_key_prefix + job_id, int(lease * 1000))
-                    await pipe.execute()
+                await self._renew(int(self.in_progress_timeout_s * 1000))
             except FAULTS as exc:
                 log.warning("leases_not_renewed", jobs=len(self.tasks), error=type(exc).__name__)
+
+    async def _renew(self, lease_ms: int) -> None:
+        async with asyncio.timeout(lease_ms / 3000), self.pool.pipeline(transaction=False) as pipe:
+            for job_id in self.tasks:
+                pipe.pexpire(in_progress_key_prefix + job_id, lease_ms)
+            await pipe.execute()
 
 
 async def _end(task: "asyncio.Future[None]") -> None:
