@@ -74,10 +74,12 @@ CREATE TABLE runs (
     CHECK ((finished_at IS NULL) = (status IN ('queued', 'drafting', 'writing')))
 );
 CREATE INDEX runs_roadmap ON runs (roadmap_id, id DESC);
-CREATE INDEX runs_active ON runs (user_id) WHERE status IN ('queued', 'drafting', 'writing');
 CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
 -- Two runs at once on one roadmap would write over each other.
 CREATE UNIQUE INDEX runs_one_active ON runs (roadmap_id) WHERE status IN ('queued', 'drafting', 'writing');
+-- Few of a user's runs are active; the whole index also serves the user's deletion.
+CREATE INDEX runs_user ON runs (user_id, status);
+CREATE INDEX roadmaps_run ON roadmaps (latest_run_id);
 ALTER TABLE roadmaps ADD FOREIGN KEY (latest_run_id) REFERENCES runs (id) DEFERRABLE INITIALLY DEFERRED;
 
 CREATE TABLE run_steps (
@@ -107,7 +109,7 @@ CREATE TABLE content (
     PRIMARY KEY (roadmap_id, concept_id, kind)
 );
 CREATE INDEX content_due ON content (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX content_open ON content (run_id) WHERE status IN ('pending', 'writing');
+CREATE INDEX content_run ON content (run_id);
 
 CREATE TABLE content_versions (
     roadmap_id  uuid NOT NULL,
@@ -120,6 +122,8 @@ CREATE TABLE content_versions (
     PRIMARY KEY (roadmap_id, concept_id, kind, version),
     FOREIGN KEY (roadmap_id, concept_id, kind) REFERENCES content (roadmap_id, concept_id, kind) ON DELETE CASCADE
 );
+
+CREATE INDEX content_versions_run ON content_versions (run_id);
 
 CREATE TABLE events (
     roadmap_id uuid NOT NULL REFERENCES roadmaps (id) ON DELETE CASCADE,

@@ -25,6 +25,7 @@ __all__ = [
     "needed_connections",
     "open_runtime",
     "pool",
+    "require_database",
     "require_servers",
 ]
 
@@ -131,10 +132,12 @@ def needed_connections(settings: Settings) -> int:
 
 def require_servers(settings: Settings) -> None:
     """Raises Misconfigured when PostgreSQL or Redis is not named."""
-    missing = [
-        name
-        for name, value in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url))
-        if not value.get_secret_value()
-    ]
-    if missing:
-        raise Misconfigured(f"set {' and '.join(missing)}; `roadmap dev` brings its own servers")
+    require_database(settings)
+    if not settings.redis_url.get_secret_value():
+        raise Misconfigured("set REDIS_URL; `roadmap dev` brings its own servers")
+
+
+def require_database(settings: Settings) -> None:
+    """Raises Misconfigured when PostgreSQL is not named."""
+    if not settings.database_url.get_secret_value():
+        raise Misconfigured("set DATABASE_URL; `roadmap dev` brings its own servers")

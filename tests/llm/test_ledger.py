@@ -20,7 +20,7 @@ PLANNED = PlannedCall("quiz", "offline", "small", "0" * 64, 1)
 
 @pytest.fixture
 async def run_id(database: Database) -> UUID:
-    """A run that is being written."""
+    """A run that is being drafted, under claim 1."""
     user, roadmap, run = new_id(), new_id(), new_id()
     async with database.transaction() as tx:
         await tx.execute("INSERT INTO users (id, email) VALUES ($1, 'ada@example.org')", user)
@@ -31,7 +31,8 @@ async def run_id(database: Database) -> UUID:
             run,
         )
         await tx.execute(
-            "INSERT INTO runs (id, roadmap_id, user_id, kind, status) VALUES ($1, $2, $3, 'create', 'writing')",
+            "INSERT INTO runs (id, roadmap_id, user_id, kind, status, claim)"
+            " VALUES ($1, $2, $3, 'create', 'drafting', 1)",
             run,
             roadmap,
             user,
@@ -39,18 +40,32 @@ async def run_id(database: Database) -> UUID:
     return run
 
 
+@pytest.fixture
+async def concept_id(database: Database, run_id: UUID) -> UUID:
+    """A concept whose quiz is being written, under claim 3."""
+    concept = new_id()
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE runs SET status = 'writing' WHERE id = $1", run_id)
+        await tx.execute(
+            "INSERT INTO content (roadmap_id, concept_id, kind, run_id, status, claim)"
+            " SELECT roadmap_id, $2, 'quiz', id, 'writing', 3 FROM runs WHERE id = $1",
+            run_id,
+            concept,
+        )
+    return concept
+
+
 def _spent(call_id: UUID, outcome: CallStatus = CallStatus.OK, error: str | None = None) -> Spent:
     return Spent(call_id, 100, 50, 12_345_678_901, 900, "stop", outcome, error)
 
 
-async def test_a_call_is_open_until_it_is_settled(database: Database, run_id: UUID) -> None:
-    concept = new_id()
-    call_id = await RunLedger(database, run_id, 3, concept, "quiz").reserve(PLANNED)
+async def test_a_call_is_open_until_it_is_settled(database: Database, run_id: UUID, concept_id: UUID) -> None:
+    call_id = await RunLedger(database, run_id, 3, concept_id, "quiz").reserve(PLANNED)
 
     row = await database.fetchrow("SELECT * FROM model_calls WHERE id = $1", call_id)
     assert row is not None
     assert (row["status"], row["settled_at"], row["cost_micros"]) == ("open", None, 0)
-    assert (row["run_id"], row["concept_id"], row["kind"], row["claim"]) == (run_id, concept, "quiz", 3)
+    assert (row["run_id"], row["concept_id"], row["kind"], row["claim"]) == (run_id, concept_id, "quiz", 3)
     assert (row["purpose"], row["provider"], row["model"], row["round"]) == ("quiz", "offline", "small", 1)
 
     async with database.transaction() as tx:
@@ -75,15 +90,32 @@ async def test_settling_twice_is_settling_once(database: Database, run_id: UUID)
     assert [tuple(row) for row in rows] == [("outage", "provider_outage", None, None), ("ok", None, None, None)]
 
 
-@pytest.mark.parametrize("status", ["queued", "succeeded", "incomplete", "failed", "canceled"])
-async def test_a_run_that_is_not_active_gets_no_call(database: Database, run_id: UUID, status: str) -> None:
-    finished = "now()" if status != "queued" else "NULL"
+@pytest.mark.parametrize("status", ["queued", "writing", "succeeded", "incomplete", "failed", "canceled"])
+async def test_a_run_that_is_not_drafted_gets_no_call_for_its_draft(
+    database: Database, run_id: UUID, status: str
+) -> None:
+    finished = "NULL" if status in {"queued", "writing"} else "now()"
     await database.execute(f"UPDATE runs SET status = $2, finished_at = {finished} WHERE id = $1", run_id, status)
 
     with pytest.raises(Superseded):
         await RunLedger(database, run_id, 1).reserve(PLANNED)
 
     assert await database.fetchval("SELECT count(*) FROM model_calls") == 0
+
+
+@pytest.mark.parametrize("change", ["claim = 4", "status = 'pending'", "status = 'ready'"])
+async def test_a_piece_whose_claim_was_lost_gets_no_call(
+    database: Database, run_id: UUID, concept_id: UUID, change: str
+) -> None:
+    await database.execute(f"UPDATE content SET {change} WHERE concept_id = $1", concept_id)
+
+    with pytest.raises(Superseded):
+        await RunLedger(database, run_id, 3, concept_id, "quiz").reserve(PLANNED)
+
+
+async def test_a_draft_whose_claim_was_lost_gets_no_call(database: Database, run_id: UUID) -> None:
+    with pytest.raises(Superseded):
+        await RunLedger(database, run_id, 0).reserve(PLANNED)
 
 
 async def test_a_run_that_is_gone_gets_no_call(database: Database) -> None:

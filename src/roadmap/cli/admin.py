@@ -12,7 +12,7 @@ from roadmap.accounts import keys
 from roadmap.database import Database, open_database
 from roadmap.errors import RoadmapError
 from roadmap.queue.client import Queue, open_queue
-from roadmap.runtime import Process, check_budget, needed_connections, pool, require_servers
+from roadmap.runtime import Process, check_budget, needed_connections, pool, require_database, require_servers
 from roadmap.settings import Settings, read_settings
 
 __all__ = ["check", "create_key", "migrate"]
@@ -20,7 +20,7 @@ __all__ = ["check", "create_key", "migrate"]
 
 def migrate(arguments: Namespace) -> int:
     settings = read_settings()
-    require_servers(settings)
+    require_database(settings)
     url = settings.database_unpooled_url.get_secret_value() or settings.database_url.get_secret_value()
     return asyncio.run(_migrate(url, arguments))
 
@@ -52,7 +52,7 @@ async def _create_key(db: Database, arguments: Namespace) -> int:
 
 
 async def _with_database(settings: Settings, work: Callable[[Database], Awaitable[int]]) -> int:
-    require_servers(settings)
+    require_database(settings)
     async with open_database(pool(settings, Process.WEB)) as db:
         await migrations.require_schema(db)
         return await work(db)

@@ -7,14 +7,15 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.tree import Tree
 
 from roadmap.cli.client import Client, open_client
+from roadmap.events.model import TERMINAL
 
 __all__ = ["Show", "build_and_show"]
 
 OPENING = 900
-ENDS = {"run.succeeded", "run.incomplete", "run.failed", "run.canceled"}
 
 
 class Show:
@@ -41,29 +42,29 @@ class Show:
             case "run.step":
                 self.say(f"  {payload['step']} ({payload['duration_ms']} ms)")
             case "plan.ready":
-                hours = payload["minutes"] / 60
-                self.say(f"plan ready: [bold]{payload['title']}[/bold], {payload['concepts']} concepts, {hours:.0f} h")
+                title, hours = escape(payload["title"]), payload["minutes"] / 60
+                self.say(f"plan ready: [bold]{title}[/bold], {payload['concepts']} concepts, {hours:.0f} h")
             case "content.ready" if ready % max(1, total // 10) == 0 or ready == total:
                 self.say(f"  {ready} of {total} pieces written")
             case "content.failed":
-                self.say(f"  [red]{payload['kind']} failed: {payload['message']}[/red]")
-            case kind if kind in ENDS:
-                self.say(f"[bold]{kind}[/bold] {payload.get('message') or ''}")
+                self.say(f"  [red]{payload['kind']} failed: {escape(payload['message'])}[/red]")
+            case kind if kind in TERMINAL:
+                self.say(f"[bold]{kind}[/bold] {escape(payload.get('message') or '')}")
 
     def plan(self, roadmap: dict[str, Any]) -> None:
         plan = roadmap["plan"]
-        tree = Tree(f"[bold]{plan['title']}[/bold]  {plan['minutes'] / 60:.0f} h")
+        tree = Tree(f"[bold]{escape(plan['title'])}[/bold]  {plan['minutes'] / 60:.0f} h")
         for stage in plan["stages"]:
-            branch = tree.add(f"[bold cyan]{stage['title']}[/bold cyan]")
+            branch = tree.add(f"[bold cyan]{escape(stage['title'])}[/bold cyan]")
             for module in stage["modules"]:
-                twig = branch.add(module["title"])
+                twig = branch.add(escape(module["title"]))
                 for concept in module["concepts"]:
-                    twig.add(f"{concept['title']} [dim]{concept['minutes']} min[/dim] {_marks(concept)}")
+                    twig.add(f"{escape(concept['title'])} [dim]{concept['minutes']} min[/dim] {_marks(concept)}")
         self._console.print(tree)
 
     def opening(self, title: str, markdown: str) -> None:
         text = markdown if len(markdown) <= OPENING else markdown[:OPENING].rsplit("\n", 1)[0] + "\n\n…"
-        self._console.rule(title)
+        self._console.rule(escape(title))
         self._console.print(Markdown(text))
         self._console.rule()
 
@@ -72,7 +73,7 @@ async def build_and_show(base_url: str, arguments: Namespace, show: Show) -> int
     """Makes the roadmap over HTTP; 0 only when its run succeeded."""
     async with open_client(base_url) as client:
         created = await client.create({"goal": arguments.goal, "language": arguments.language})
-        show.say(f"accepted: [bold]{arguments.goal}[/bold] ({created['id']})")
+        show.say(f"accepted: [bold]{escape(arguments.goal)}[/bold] ({created['id']})")
         try:
             async with asyncio.timeout(arguments.timeout):
                 end = await _follow(client, created, show)

@@ -22,15 +22,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Each process loads only what it runs: `logs` has no use for a web server.
         code: int = getattr(import_module(f"roadmap.cli.{module}"), function)(arguments)
-    except Misconfigured as exc:
-        print(f"roadmap: misconfigured: {exc}", file=sys.stderr)
-        return 2
-    except RoadmapError as exc:
-        print(f"roadmap: {exc}", file=sys.stderr)
-        return 1
+    except (RoadmapError, ExceptionGroup) as exc:
+        return _tell(exc)
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _tell(error: Exception) -> int:
+    """One line for an error of ours; a bug keeps its traceback. A task group wraps what its block raises."""
+    cause: Exception = error
+    while isinstance(cause, ExceptionGroup) and len(cause.exceptions) == 1:
+        cause = cause.exceptions[0]
+    match cause:
+        case Misconfigured():
+            print(f"roadmap: misconfigured: {cause}", file=sys.stderr)
+            return 2
+        case RoadmapError():
+            print(f"roadmap: {cause}", file=sys.stderr)
+            return 1
+    raise error
 
 
 def _parser() -> argparse.ArgumentParser:

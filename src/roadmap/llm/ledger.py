@@ -11,12 +11,18 @@ from roadmap.llm.model import PlannedCall, Spent
 
 __all__ = ["RunLedger", "settle"]
 
+# The row is also a fence: who has lost the claim, or whose run is over, begins no call.
 RESERVE = """
     INSERT INTO model_calls (id, run_id, concept_id, kind, claim, purpose, provider, model, prompt_hash, round, status)
     SELECT $2::uuid, runs.id, $3::uuid, $4::text, $5::integer, $6::text, $7::text, $8::text, $9::text, $10::smallint,
            'open'
       FROM runs
-     WHERE runs.id = $1 AND runs.status IN ('drafting', 'writing')
+     WHERE runs.id = $1 AND CASE WHEN $3::uuid IS NULL THEN runs.status = 'drafting' AND runs.claim = $5
+           ELSE runs.status = 'writing' AND EXISTS (
+               SELECT FROM content
+                WHERE content.roadmap_id = runs.roadmap_id AND content.concept_id = $3 AND content.kind = $4
+                  AND content.claim = $5 AND content.status = 'writing'
+           ) END
     RETURNING id
 """
 
@@ -32,12 +38,12 @@ class RunLedger:
     kind: str | None = None
 
     async def reserve(self, call: PlannedCall) -> UUID:
-        """Raises Superseded when the run is over or was canceled, Outage when PostgreSQL is away."""
+        """Raises Superseded when the claim was lost or the run is over, Outage when PostgreSQL is away."""
         place = (self.run_id, new_id(), self.concept_id, self.kind, self.claim)
         planned = (call.purpose, call.provider, call.model, call.prompt_hash, call.round)
         call_id: UUID | None = await self.db.fetchval(RESERVE, *place, *planned)
         if call_id is None:
-            raise Superseded("the run is no longer active")
+            raise Superseded("the claim was lost, or the run is over")
         return call_id
 
 
