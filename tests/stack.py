@@ -1,4 +1,4 @@
-"""Roadmap as it runs for its users: `roadmap web|content|logs` as real processes, or the API inside the test's process.
+"""Roadmap as it runs for its users: `roadmap web|content|logs` as real processes.
 
 async with open_stack(folder, database_url, redis_url, LEASE="2") as stack:
     await stack.start("web", "content", "logs")
@@ -8,27 +8,21 @@ async with open_stack(folder, database_url, redis_url, LEASE="2") as stack:
     await stack.start("content")
     assert await stack.terminate("logs") == 0
     stack["web"].pid, stack["web"].text(), await stack["web"].says("web_ready")
-
-async with open_web(settings) as state, serving(state) as url:   # the API in this process, on a real socket
 """
 
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import orjson
 import pytest
-import uvicorn
 
-from roadmap.embedded.servers import LocalServers
 from roadmap.settings import Settings
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState
@@ -41,9 +35,6 @@ __all__ = [
     "finish",
     "in_process",
     "open_stack",
-    "own_database",
-    "serving",
-    "web_settings",
 ]
 
 PROGRAM = Path(sys.executable).with_name("roadmap")
@@ -83,8 +74,10 @@ class Child:
         return found[0]
 
     def signal(self, number: signal.Signals) -> None:
+        # Not send_signal: it looks for the end itself, and may take the exit code away from asyncio.
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def exits(self, *, within: float = 30.0) -> int:
         """Waits for its end; returns the exit code."""
@@ -174,22 +167,6 @@ _OUR_VARIABLES = {name.upper() for name in Settings.model_fields} | {"OPENAI_API
 
 
 @asynccontextmanager
-async def own_database(
-    servers: LocalServers, admin: asyncpg.Connection, template: str, name: str
-) -> AsyncIterator[str]:
-    """A migrated database for a whole module; where one test is enough there is the fixture `database_url`."""
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    try:
-        yield servers.database_url.rpartition("/")[0] + f"/{name}"
-    finally:
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def web_settings(database_url: str, redis_url: str, **others: Any) -> Settings:
-    return Settings(database_url=database_url, redis_url=redis_url, **others)
-
-
-@asynccontextmanager
 async def in_process(state: WebState, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application itself, without a socket. It buffers: for streams there is `serving`."""
     app = create_app(state)
@@ -200,26 +177,6 @@ async def in_process(state: WebState, key: str | None = None) -> AsyncIterator[h
     transport = httpx.ASGITransport(with_state)
     async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=_authorization(key)) as client:
         yield client
-
-
-@asynccontextmanager
-async def serving(state: WebState) -> AsyncIterator[str]:
-    """Serves the application on a free port of this process; yields the URL."""
-    config = uvicorn.Config(create_app(state), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        # Not serve(): that would take this process's signals.
-        config.load()
-        server.lifespan = config.lifespan_class(config)
-        await server.startup([listener])
-        ticking = asyncio.create_task(server.main_loop())
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            state.hub.close()
-            server.should_exit = True
-            await ticking
-            await server.shutdown([listener])
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ duplicate waits on the row's unique index until the first has committed.
 """
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +18,9 @@ from roadmap.api.operation import Call
 from roadmap.database import Connection, Database, Executor
 from roadmap.errors import Conflict, Fault, Invalid
 
-__all__ = ["InFlight", "forget_old_keys", "once"]
+__all__ = ["KEY", "InFlight", "forget_old_keys", "once"]
 
-MOST_CHARACTERS = 255
+KEY = re.compile(r"[!-~]{1,255}")
 
 # A duplicate waits this long for the first request's commit.
 WAIT = "SET LOCAL lock_timeout = '2s'"
@@ -91,10 +92,10 @@ def _read_key(call: Call[Any, Any]) -> _Key | None:
     text = call.request.headers.get("idempotency-key")
     if text is None:
         return None
-    if not 1 <= len(text) <= MOST_CHARACTERS or not text.isprintable():
-        fault = Fault("Idempotency-Key", "invalid_key", f"use 1 to {MOST_CHARACTERS} printable characters")
+    if not KEY.fullmatch(text):
+        fault = Fault("Idempotency-Key", "invalid_key", "use 1 to 255 visible ASCII characters, such as a UUID")
         raise Invalid("the Idempotency-Key cannot be used", [fault])
-    scope = f"{call.request.method} {call.request.url.path}"
+    scope = f"{call.request.method} {call.request.scope['path']}"
     return _Key(call.user_id, scope, text, hashlib.sha256(call.raw).digest())
 
 

@@ -6,8 +6,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from roadmap.api.answers import JSONAnswer, utc
+from roadmap.api.inputs import Digits
 from roadmap.api.operation import Call, NoBody, Query
 from roadmap.content import store
+from roadmap.content.model import ContentStatus
 from roadmap.content.quiz import hide_key
 from roadmap.database import Database, Row
 from roadmap.errors import NotFound
@@ -21,15 +23,17 @@ MARKDOWN = "text/markdown"
 
 
 class VersionQuery(Query):
-    version: Annotated[int | None, Field(ge=1, le=1_000_000, description="a version; left out: the latest")] = None
+    version: Annotated[int | None, Field(ge=1, le=1_000_000, description="a version; left out: the latest"), Digits] = (
+        None
+    )
 
 
 class PieceAnswer(BaseModel):
     """A piece of content. `body` is null until the piece is ready; its form depends on `kind`."""
 
     concept_id: str
-    kind: str
-    status: str
+    kind: Kind
+    status: ContentStatus
     version: int | None
     latest_version: int
     created_at: str | None

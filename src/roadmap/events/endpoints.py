@@ -1,15 +1,20 @@
 """GET /v1/roadmaps/{id}/events: a JSON page, or a stream that replays what was missed and then follows."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
+import structlog
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from roadmap.api.answers import JSONAnswer, utc
+from roadmap.api.inputs import Digits
 from roadmap.api.operation import Call, NoBody, Query
 from roadmap.database import Database
 from roadmap.errors import Fault, Invalid, NotFound, TooMany
@@ -19,18 +24,21 @@ from roadmap.events.model import TERMINAL, Event
 from roadmap.ids import Prefix
 from roadmap.queue.client import Queue
 
-__all__ = ["EventPage", "EventsQuery", "read_events"]
+__all__ = ["LAST_EVENT_ID", "EventPage", "EventsQuery", "read_events"]
+
+log = structlog.get_logger()
 
 RETRY_MS = 3_000
 HEARTBEAT = 15
 SEND_TIMEOUT = 10.0
 MOST_STREAMS = 2_000
 MOST_SEQ = 2**62
+LAST_EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
 class EventsQuery(Query):
-    after: Annotated[int, Field(ge=0, le=MOST_SEQ, description="the last `seq` that you have seen")] = 0
-    limit: Annotated[int, Field(ge=1, le=500, description="rows on a JSON page")] = 100
+    after: Annotated[int, Field(ge=0, le=MOST_SEQ, description="the last `seq` that you have seen"), Digits] = 0
+    limit: Annotated[int, Field(ge=1, le=500, description="rows on a JSON page"), Digits] = 100
 
 
 class EventModel(BaseModel):
@@ -74,15 +82,25 @@ async def _page(db: Database, roadmap_id: UUID, after: int, limit: int) -> JSONA
     )
 
 
-def _stream(hub: Hub, roadmap_id: UUID, after: int) -> Response:
+def _stream(hub: Hub, roadmap_id: UUID, after: int) -> "_Stream":
     if hub.count() >= MOST_STREAMS:
         raise TooMany("too many event streams are open", retry_in=10)
-    return EventSourceResponse(
+    return _Stream(
         _follow(hub, roadmap_id, after),
         ping=HEARTBEAT,
         send_timeout=SEND_TIMEOUT,
         headers={"Cache-Control": "no-cache, no-transform"},
     )
+
+
+class _Stream(EventSourceResponse):
+    """A reader who takes nothing for SEND_TIMEOUT seconds is cut: that is no fault of ours."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.info("stream_cut", path=scope["path"])
 
 
 async def _follow(hub: Hub, roadmap_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
@@ -114,7 +132,7 @@ def _last_event_id(call: Call[NoBody, EventsQuery]) -> int:
     text = call.request.headers.get("last-event-id")
     if text is None:
         return call.query.after
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not LAST_EVENT_ID.fullmatch(text):
         fault = Fault("Last-Event-ID", "invalid", "send the `id` of the last event that you got")
         raise Invalid("Last-Event-ID is no event's number", [fault])
     return int(text)

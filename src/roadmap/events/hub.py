@@ -38,32 +38,32 @@ class SlowListener(Exception):
 
 
 class Listener:
-    """One client's view of a roadmap: events that follow `seq`, in order, each once."""
+    """One client's view of a roadmap: events that follow `seq`, in order, each once. `cut`: it fell behind."""
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
+        self.cut = False
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
-        self._cut = False
 
     def offer(self, event: Event) -> None:
-        if event.seq <= self.seq or self._cut:
+        if event.seq <= self.seq or self.cut:
             return
         try:
             self._events.put_nowait(event)
             self.seq = event.seq
         except asyncio.QueueFull:
-            self._cut = True
+            self.cut = True
 
     def close(self) -> None:
         """Ends the listener once it has taken what it was offered."""
         if self._events.full():
-            self._cut = True
+            self.cut = True
         else:
             self._events.put_nowait(None)
 
     async def take(self) -> Event | None:
         """The next event, or None when the hub closes. Raises SlowListener when it fell behind."""
-        if self._cut and self._events.empty():
+        if self.cut and self._events.empty():
             raise SlowListener
         return await self._events.get()
 
@@ -123,7 +123,7 @@ class Hub:
                 last = await store.last_seqs(self._db, list(self._listeners)) if self._listeners else {}
             except Outage:
                 continue
-            self._mark(*(r for r, seq in last.items() if any(x.seq < seq for x in self._listeners.get(r, ()))))
+            self._mark(*(r for r, seq in last.items() if any(x.seq < seq for x in self._served(r))))
 
     async def deliver(self) -> None:
         while True:
@@ -134,18 +134,23 @@ class Hub:
                 await self._deliver_one(roadmap_id)
 
     async def _deliver_one(self, roadmap_id: UUID) -> None:
-        while listeners := self._listeners.get(roadmap_id):
+        while listeners := self._served(roadmap_id):
             after = min(listener.seq for listener in listeners)
             try:
                 events = await store.read_after(self._db, roadmap_id, after, FETCH)
             except Outage as exc:
                 log.warning("events_unread", roadmap_id=roadmap_id.hex, error=str(exc))
                 return  # the next look at the counters comes back to it
-            for event in events:
-                for listener in tuple(self._listeners.get(roadmap_id, ())):
+            # Only to those for whom it was fetched: who came meanwhile may lack earlier ones, and has its own mark.
+            for listener in listeners:
+                for event in events:
                     listener.offer(event)
             if len(events) < FETCH:
                 return
+
+    def _served(self, roadmap_id: UUID) -> list[Listener]:
+        """Those who still take events. One that is cut never gets on: to wait for it would be for ever."""
+        return [listener for listener in self._listeners.get(roadmap_id, ()) if not listener.cut]
 
     def _mark(self, *roadmap_ids: UUID) -> None:
         self._stale.update(roadmap_ids)

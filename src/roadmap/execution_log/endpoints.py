@@ -1,7 +1,5 @@
 """GET /v1/roadmaps/{id}/log: what happened in the roadmap's runs, for people."""
 
-import base64
-import binascii
 import struct
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -10,10 +8,11 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from roadmap.api.answers import JSONAnswer, utc
+from roadmap.api.inputs import Plain
 from roadmap.api.operation import Call, NoBody
-from roadmap.api.pages import PageQuery, page_answer
+from roadmap.api.pages import PageQuery, foreign_cursor, pack_cursor, page_answer, unpack_cursor
 from roadmap.database import Database
-from roadmap.errors import Fault, Invalid, NotFound
+from roadmap.errors import NotFound
 from roadmap.execution_log import store
 from roadmap.execution_log.model import Category, Entry, Level
 from roadmap.ids import Prefix, parse_id, show_id
@@ -23,14 +22,15 @@ __all__ = ["LogPage", "LogQuery", "read_log"]
 
 # The log trails the run by a moment: entries of its last steps are made just after its end.
 TRAIL = timedelta(minutes=5)
+_CURSOR = struct.Struct(">q16s")  # microseconds since 1970, id
 
 
 class LogQuery(PageQuery):
     level: Annotated[Level, Field(description="the lowest level shown")] = Level.DEBUG
     category: Category | None = None
-    step: Annotated[str | None, Field(min_length=1, max_length=100)] = None
-    concept: Annotated[str | None, Field(max_length=40, description="a concept's id")] = None
-    q: Annotated[str | None, Field(min_length=1, max_length=200, description="looked for in the message")] = None
+    step: Annotated[str | None, Field(min_length=1, max_length=100), Plain] = None
+    concept: Annotated[str | None, Field(pattern="^cpt_[0-9a-f]{32}$", description="a concept's id")] = None
+    q: Annotated[str | None, Field(min_length=1, max_length=200, description="looked for in the message"), Plain] = None
 
 
 class EntryModel(BaseModel):
@@ -89,17 +89,16 @@ def _show(entry: Entry) -> dict[str, Any]:
 
 def _write_cursor(entry: Entry) -> str:
     microseconds = round(entry.at.timestamp() * 1_000_000)
-    return base64.urlsafe_b64encode(struct.pack(">q16s", microseconds, entry.id.bytes)).decode()
+    return pack_cursor(_CURSOR.pack(microseconds, entry.id.bytes))
 
 
 def _read_cursor(text: str | None) -> tuple[datetime, UUID] | None:
     """The time and id in a cursor. Raises Invalid when it is none of ours."""
     if text is None:
         return None
+    microseconds, key = _CURSOR.unpack(unpack_cursor(text, _CURSOR.size))
     try:
-        microseconds, key = struct.unpack(">q16s", base64.urlsafe_b64decode(text))
         at = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
-    except (ValueError, OverflowError, struct.error, binascii.Error) as exc:
-        fault = Fault("after", "invalid_cursor", "use the `next_cursor` of a page as it was given")
-        raise Invalid("this cursor is not one of ours", [fault]) from exc
+    except OverflowError as exc:
+        raise foreign_cursor() from exc
     return at, UUID(bytes=key)

@@ -1,12 +1,12 @@
 """GET /v1/roadmaps and GET /v1/roadmaps/{id}."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from roadmap.api.answers import JSONAnswer, utc
+from roadmap.api.inputs import Moment, Plain
 from roadmap.api.operation import Call, NoBody, NoQuery
 from roadmap.api.pages import PageQuery, page_answer, read_cursor, write_cursor
 from roadmap.database import Database, Row
@@ -19,9 +19,11 @@ __all__ = ["ListQuery", "RoadmapList", "RoadmapModel", "list_roadmaps", "read_ro
 
 
 class ListQuery(PageQuery):
-    status: Annotated[str | None, Field(max_length=20, description="of the latest run")] = None
-    q: Annotated[str | None, Field(min_length=1, max_length=200, description="looked for in goal and title")] = None
-    created_after: Annotated[datetime | None, Field(description="RFC 3339")] = None
+    status: Annotated[str | None, Field(pattern="^[a-z]{1,20}$", description="of the latest run")] = None
+    q: Annotated[str | None, Field(min_length=1, max_length=200, description="looked for in goal and title"), Plain] = (
+        None
+    )
+    created_after: Annotated[Moment | None, Field(description="RFC 3339")] = None
 
 
 class LinksModel(BaseModel):

@@ -1,13 +1,16 @@
 """POST /v1/roadmaps, the runs of a roadmap, and their cancellation."""
 
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic.config import JsonDict
 from starlette.responses import Response
 
 from roadmap.api.answers import JSONAnswer, utc
 from roadmap.api.idempotency import mark_replay, once
+from roadmap.api.inputs import Day, Plain, Whole
 from roadmap.api.operation import Body, Call, NoBody, NoQuery
 from roadmap.api.pages import PageQuery, page_answer, read_cursor, write_cursor
 from roadmap.database import Database, Executor
@@ -18,7 +21,7 @@ from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.endpoints import LinksModel, show_links
 from roadmap.roadmaps.model import Format, Kind, LearnerLevel, Size, Wishes
 from roadmap.runs import service, store
-from roadmap.runs.model import ACTIVE, Run
+from roadmap.runs.model import ACTIVE, Run, RunKind, RunStatus
 
 __all__ = [
     "CreateRoadmap",
@@ -33,46 +36,58 @@ __all__ = [
 ]
 
 
-def _plain(text: str) -> str:
-    """PostgreSQL stores no null character, and UTF-8 has no lone surrogates."""
-    if "\x00" in text or any("\ud800" <= c <= "\udfff" for c in text):
-        raise ValueError("must not hold null characters or lone surrogates")
-    return text
-
-
 def _in_future(day: date) -> date:
     if day <= datetime.now(UTC).date():
-        raise ValueError("must lie in the future")
+        raise ValueError("give a day in the future")
     return day
 
 
 def _once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
-        raise ValueError("must not name anything twice")
+        raise ValueError("name each thing once")
     return values
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_plain)]
-Goal = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=2_000), AfterValidator(_plain)]
+# What the validators say in Python, said in the OpenAPI document: three characters or more between the blanks.
+_GOAL_FORM: JsonDict = {"pattern": r"^[^\x00]*[^\s\x00][^\x00]+[^\s\x00][^\x00]*$"}
+_TEXT_FORM: JsonDict = {"pattern": r"^[^\x00]*$"}
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_UNIQUE: JsonDict = {"uniqueItems": True}
+
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=4_000), Plain, Field(json_schema_extra=_TEXT_FORM)
+]
+Goal = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=3, max_length=2_000),
+    Plain,
+    Field(description="in your own words", json_schema_extra=_GOAL_FORM),
+]
 
 
 class CreateRoadmap(Body):
     """What you want to learn. Only `goal` is needed; level, hours and weeks are read from it where it names them."""
 
-    goal: Annotated[Goal, Field(description="in your own words")]
+    goal: Goal
     level: LearnerLevel | None = None
-    hours_per_week: Annotated[int | None, Field(ge=1, le=168, strict=True)] = None
-    deadline: Annotated[date | None, AfterValidator(lambda d: d and _in_future(d)), Field(description="a day")] = None
+    hours_per_week: Annotated[int | None, Field(ge=1, le=168, strict=True), Whole] = None
+    deadline: Annotated[Annotated[Day, AfterValidator(_in_future)] | None, Field(description="a day in the future")] = (
+        None
+    )
     background: Annotated[Text, Field(description="what you know already")] = ""
     motivation: Text = ""
-    formats: Annotated[tuple[Format, ...], Field(max_length=len(Format)), AfterValidator(_once_each)] = ()
+    formats: Annotated[
+        tuple[Format, ...], Field(max_length=len(Format), json_schema_extra=_UNIQUE), AfterValidator(_once_each)
+    ] = ()
     language: Annotated[
         str, StringConstraints(pattern=r"^[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8}){0,3}$"), Field(description="BCP 47")
     ] = "en"
     size: Size = Size.MEDIUM
-    kinds: Annotated[tuple[Kind, ...], Field(min_length=1, max_length=len(Kind)), AfterValidator(_once_each)] = tuple(
-        Kind
-    )
+    kinds: Annotated[
+        tuple[Kind, ...],
+        Field(min_length=1, max_length=len(Kind), json_schema_extra=_UNIQUE),
+        AfterValidator(_once_each),
+    ] = tuple(Kind)
 
     def wishes(self) -> Wishes:
         return Wishes(**{name: getattr(self, name) for name in type(self).model_fields})
@@ -81,7 +96,7 @@ class CreateRoadmap(Body):
 class CreatedModel(BaseModel):
     id: str
     goal: str
-    status: str
+    status: RunStatus
     created_at: str
     run: dict[str, Any]
     links: LinksModel
@@ -90,8 +105,8 @@ class CreatedModel(BaseModel):
 class RunModel(BaseModel):
     id: str
     roadmap_id: str
-    kind: str
-    status: str
+    kind: RunKind
+    status: RunStatus
     error: dict[str, Any] | None
     failures: int
     crashes: int
@@ -124,7 +139,7 @@ async def create_roadmap(db: Database, queue: Queue, call: Call[CreateRoadmap, N
 
     async def effect(tx: Executor) -> dict[str, Any]:
         nonlocal place
-        started = await service.insert_roadmap(tx, call.user_id, wishes, call.request.headers.get("traceparent"))
+        started = await service.insert_roadmap(tx, call.user_id, wishes, _traceparent(call))
         place = started.behind
         return _show_created(wishes, started)
 
@@ -175,6 +190,12 @@ async def read_run(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) -> 
     ]
     headers = {"Retry-After": "1"} if run.status in ACTIVE else {}
     return JSONAnswer({**_show_run(run), "steps": steps}, headers=headers)
+
+
+def _traceparent(call: Call[CreateRoadmap, NoQuery]) -> str | None:
+    """The caller's trace, when it is one (W3C Trace Context, 3.2)."""
+    given = call.request.headers.get("traceparent", "")
+    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 def _show_created(wishes: Wishes, started: service.Started) -> dict[str, Any]:

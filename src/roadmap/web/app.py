@@ -19,7 +19,10 @@ from roadmap.web.openapi import openapi
 from roadmap.web.routes import OPERATIONS
 from roadmap.web.state import LifespanState, WebState
 
-__all__ = ["create_app"]
+__all__ = ["PUBLIC", "create_app"]
+
+# What answers without a key (promise P8). Everything else is an operation, and asks for its caller.
+PUBLIC = {"/health": health, "/ready": ready, "/openapi.json": openapi}
 
 
 def create_app(state: WebState) -> Starlette:
@@ -29,11 +32,9 @@ def create_app(state: WebState) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[LifespanState]:
         yield {"web": state, "hub": state.hub}
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            Route("/health", health),
-            Route("/ready", ready),
-            Route("/openapi.json", openapi),
+            *(Route(path, endpoint) for path, endpoint in PUBLIC.items()),
             *map(_route, dict.fromkeys(operation.path for operation in OPERATIONS)),
         ],
         middleware=[
@@ -44,6 +45,9 @@ def create_app(state: WebState) -> Starlette:
         exception_handlers=PROBLEMS,
         lifespan=lifespan,
     )
+    # An address has one form: with a slash at its end it is another, and nothing is there.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _route(path: str) -> Route:

@@ -1,16 +1,17 @@
 """From a request to a call: who asks, and is what they say acceptable? Then the operation's endpoint answers."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.responses import Response
 
 from roadmap.api.operation import Call, NoBody, Operation
 from roadmap.errors import Fault, Invalid, Unauthorized
+from roadmap.web.faults import MOST, faults_of, summary_of
 from roadmap.web.state import WebState
 
 __all__ = ["handler"]
@@ -60,11 +61,10 @@ def _read_body(operation: Operation, request: Request, raw: bytes) -> Any:
 
 def _parameters(request: Request) -> dict[str, Any]:
     """The query's parameters. Raises Invalid for one that is given twice."""
-    items = request.query_params.multi_items()
-    names = [name for name, _ in items]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise Invalid("a parameter is given twice", [Fault(name, "duplicate", "give it once") for name in twice])
-    return dict(items)
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if twice := sorted(name for name, times in given.items() if times > 1):
+        raise Invalid("a parameter is given twice", [Fault(name, "duplicate", "give it once") for name in twice[:MOST]])
+    return dict(request.query_params)
 
 
 def _validate(model: type[M], said: object, root: str) -> M:
@@ -72,15 +72,5 @@ def _validate(model: type[M], said: object, root: str) -> M:
     try:
         return model.model_validate(said)
     except ValidationError as exc:
-        faults = [_fault(error, root) for error in exc.errors(include_url=False, include_context=False)]
-        raise Invalid(_summary(faults), faults) from exc
-
-
-def _fault(error: ErrorDetails, root: str) -> Fault:
-    path = "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"])
-    return Fault(root + path if path else "", error["type"], error["msg"].removeprefix("Value error, "))
-
-
-def _summary(faults: list[Fault]) -> str:
-    where = ", ".join(dict.fromkeys(fault.pointer or "the body" for fault in faults[:5]))
-    return f"cannot accept {where}; see `errors`"
+        faults = faults_of(exc, model, root)
+        raise Invalid(summary_of(faults), faults) from exc

@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from roadmap.api.idempotency import InFlight
@@ -26,7 +26,7 @@ def refused(request: Request, exc: Exception) -> Response:
 
 def outage(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Outage)  # noqa: S101  the table says so
-    log.warning("request_met_outage", path=request.url.path, error=str(exc))
+    log.warning("request_met_outage", path=request.scope["path"], error=str(exc))
     headers = {"Retry-After": str(max(1, round(exc.retry_in)))}
     return problem_answer(Problem(503, "unavailable", f"{exc}; try again", headers=headers), request.scope)
 
@@ -38,9 +38,16 @@ def from_starlette(request: Request, exc: Exception) -> Response:
     return problem_answer(Problem(exc.status_code, code, detail, headers=dict(exc.headers or {})), request.scope)
 
 
+def gone(request: Request, exc: Exception) -> Response:
+    """The caller left before its request was whole: nobody reads this answer, and nothing is wrong here."""
+    assert isinstance(exc, ClientDisconnect)  # noqa: S101  the table says so
+    log.debug("caller_gone", path=request.scope["path"])
+    return Response(status_code=400)
+
+
 def bug(request: Request, exc: Exception) -> Response:
     """For everything else. It is the web's border."""
-    log.error("request_failed", path=request.url.path, method=request.method, exc_info=exc)
+    log.error("request_failed", path=request.scope["path"], method=request.method, exc_info=exc)
     return problem_answer(Problem(500, "internal", "a fault of ours; it has been recorded"), request.scope)
 
 
@@ -52,4 +59,4 @@ def _headers(exc: Refused) -> dict[str, str]:
     return {}
 
 
-PROBLEMS: dict[Any, Any] = {Refused: refused, Outage: outage, HTTPException: from_starlette}
+PROBLEMS: dict[Any, Any] = {Refused: refused, Outage: outage, HTTPException: from_starlette, ClientDisconnect: gone}

@@ -11,17 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from roadmap import __version__
+from roadmap.api.idempotency import KEY
 from roadmap.api.operation import NoBody, NoQuery, Operation
 from roadmap.api.problems import CODES, ProblemModel
+from roadmap.events.endpoints import LAST_EVENT_ID
 from roadmap.events.model import PAYLOADS
 from roadmap.web.routes import OPERATIONS
 
 __all__ = ["document", "openapi"]
 
 _REFS = "#/components/schemas/{model}"
+# Each with its form and its meaning.
 _HEADERS = {
-    "Idempotency-Key": "Repeats of a request with the same key have one effect; kept for 24 hours.",
-    "Last-Event-ID": "The `id` of the last event that you got; goes before `after`.",
+    "Idempotency-Key": (KEY, "Repeats of a request with the same key have one effect; kept for 24 hours."),
+    "Last-Event-ID": (LAST_EVENT_ID, "The `id` of the last event that you got; goes before `after`."),
 }
 # Problems that any operation may answer with.
 _SHARED = ("400", "401", "404", "405", "413", "415", "422", "429", "500", "503")
@@ -114,10 +117,12 @@ def _no_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "header", "description": _HEADERS[name], "schema": {"type": "string"}}
-        for name in operation.headers
-    ]
+    return [_header(name, *_HEADERS[name]) for name in operation.headers]
+
+
+def _header(name: str, form: re.Pattern[str], meaning: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": f"^{form.pattern}$"}
+    return {"name": name, "in": "header", "description": meaning, "schema": schema}
 
 
 def _problem(names: Names) -> dict[str, Any]:
