@@ -74,6 +74,8 @@ class KeyRing:
         return user_id
 
     def _remember(self, sha256: bytes, user_id: UUID | None) -> None:
+        """The oldest makes room: a flood of made-up keys must not cost everybody their cached one at once."""
+        self._known.pop(sha256, None)
         if len(self._known) >= MOST_CACHED:
-            self._known.clear()
+            del self._known[next(iter(self._known))]
         self._known[sha256] = (user_id, time.monotonic() + CACHED)

@@ -39,14 +39,16 @@ async def insert_key(db: Executor, key: KeyRow) -> None:
     await db.execute(INSERT_KEY, key.id, key.user_id, key.name, key.sha256, key.expires_at)
 
 
-# The last use is written at most once a minute.
+# The last use is written at most once a minute, and only of a key that is good.
 FIND_CALLER = """
-WITH used AS (
-    UPDATE api_keys SET last_used_at = now()
-    WHERE sha256 = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+WITH found AS (
+    SELECT id, user_id, last_used_at FROM api_keys
+    WHERE sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+), used AS (
+    UPDATE api_keys SET last_used_at = now() FROM found
+    WHERE api_keys.id = found.id AND (found.last_used_at IS NULL OR found.last_used_at < now() - interval '1 minute')
 )
-SELECT user_id FROM api_keys
-WHERE sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+SELECT user_id FROM found
 """
 
 

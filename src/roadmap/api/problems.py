@@ -21,7 +21,6 @@ CODES = {
     "unauthorized": "A valid API key is needed.",
     "not_found": "There is nothing here, or it is not yours.",
     "method_not_allowed": "This address does not answer to this method; see `Allow`.",
-    "not_acceptable": "None of the media types that you accept can be had.",
     "conflict": "The request conflicts with the present state.",
     "idempotency_mismatch": "This Idempotency-Key was used for a different request.",
     "idempotency_in_flight": "The first request with this Idempotency-Key has not finished.",

@@ -20,7 +20,7 @@ from roadmap.queue.client import Queue
 
 __all__ = ["LogPage", "LogQuery", "read_log"]
 
-# The log trails the run by a moment: entries of its last steps are made just after its end.
+# The log trails the run by a moment, and its times are by the workers' clocks, the run's by the database's.
 TRAIL = timedelta(minutes=5)
 _CURSOR = struct.Struct(">q16s")  # microseconds since 1970, id
 
@@ -59,7 +59,7 @@ async def read_log(db: Database, _queue: Queue, call: Call[NoBody, LogQuery]) ->
     runs = await store.find_runs(db, call.user_id, roadmap_id)
     if not runs:
         raise NotFound("no such roadmap")
-    period = store.Period(min(run.begin for run in runs), max(run.end for run in runs) + TRAIL)
+    period = store.Period(min(run.begin for run in runs) - TRAIL, max(run.end for run in runs) + TRAIL)
     run_ids = [run.id for run in runs]
     entries = await store.page(db, run_ids, period, _filters(query), after=after, limit=query.limit + 1)
     page = entries[: query.limit]
