@@ -17,8 +17,6 @@ from roadmap.runtime import Process, open_runtime
 from roadmap.settings import Settings
 from workers.process import stock
 
-MARGIN = 60.0  # the jobs' own time-outs come first: arq's is final
-
 
 async def draft(ctx: dict[str, Any], run_id: str) -> None:
     await drafts.draft(ctx["tools"], UUID(run_id))
@@ -28,18 +26,17 @@ async def write_concept(ctx: dict[str, Any], run_id: str, concept_id: str) -> No
     await write.write_concept(ctx["tools"], UUID(run_id), UUID(concept_id))
 
 
-FUNCTIONS = [func(draft, timeout=drafts.TIMEOUT + MARGIN), func(write_concept, timeout=write.TIMEOUT + MARGIN)]
-
-
 @asynccontextmanager
 async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with (
         open_runtime(settings, Process.CONTENT) as runtime,
         open_model(settings) as provider,
         open_leases(runtime.db, runtime.queue, runtime.name, settings.lease) as leases,
-        open_sweeper(runtime.db, runtime.queue),
+        open_sweeper(runtime.db, runtime.queue, settings.lease),
     ):
         yield {"tools": Tools(runtime.db, runtime.queue, provider, runtime.recorder, leases)}
 
 
+# The jobs' own time-outs come first: arq's is final.
+FUNCTIONS = [func(draft, timeout=drafts.TIMEOUT + 60), func(write_concept, timeout=write.TIMEOUT + 60)]
 WorkerSettings = stock("content", FUNCTIONS, open_tools)

@@ -12,11 +12,9 @@ from roadmap.errors import Outage
 from roadmap.execution_log import jobs
 from roadmap.execution_log.store import keep_partitions
 from roadmap.runs.sweeper import open_sweeper
-from roadmap.runtime import Process, Runtime, open_runtime
+from roadmap.runtime import Process, open_runtime
 from roadmap.settings import Settings
 from workers.process import stock
-
-HOUR = 3600.0
 
 
 async def write_log_batch(ctx: dict[str, Any], payload: str) -> None:
@@ -26,23 +24,17 @@ async def write_log_batch(ctx: dict[str, Any], payload: str) -> None:
         raise Retry(defer=min(exc.retry_in * ctx["job_try"], 30)) from exc
 
 
-FUNCTIONS = [func(write_log_batch, timeout=120)]
-
-
 @asynccontextmanager
 async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with (
         open_runtime(settings, Process.LOGS) as runtime,
         jobs.open_committer(runtime.db) as committer,
-        open_sweeper(runtime.db, runtime.queue),
-        repeat(lambda: _do_chores(settings, runtime), HOUR),
+        open_sweeper(runtime.db, runtime.queue, settings.lease),
+        repeat(lambda: keep_partitions(runtime.db, settings.log_retention_days), 3600),
+        repeat(lambda: forget_old_keys(runtime.db), 3600),
     ):
         yield {"committer": committer}
 
 
-async def _do_chores(settings: Settings, runtime: Runtime) -> None:
-    await keep_partitions(runtime.db, settings.log_retention_days)
-    await forget_old_keys(runtime.db)
-
-
+FUNCTIONS = [func(write_log_batch, timeout=120)]
 WorkerSettings = stock("logs", FUNCTIONS, open_tools)

@@ -8,25 +8,26 @@ import structlog
 from arq.worker import Function
 
 from roadmap.queue.pool import arq_pool
+from roadmap.queue.signals import until_signal
 from roadmap.queue.stock import stock_settings
 from roadmap.queue.worker import Worker
 from roadmap.settings import Settings, read_settings
 
 log = structlog.get_logger()
-
 OpenTools = Callable[[Settings], AbstractAsyncContextManager[dict[str, Any]]]
 
 
+@until_signal
 async def serve(settings: Settings, queue: str, functions: Sequence[Function], open_tools: OpenTools) -> None:
     """Serves the queue until SIGTERM or SIGINT. The tools are in every job's context."""
-    name = settings.queue_name(queue)
-    pool = arq_pool(settings.redis_url.get_secret_value(), name)
+    key = settings.queue_name(queue)
     async with open_tools(settings) as tools:
         worker = Worker(
             functions,
-            redis_pool=pool,
+            redis_pool=arq_pool(settings.redis_url.get_secret_value(), key),
+            lease=1.5 * settings.lease,  # PostgreSQL's ends first, so that a redelivery never comes too early
             grace=settings.shutdown_grace,
-            ready=lambda: log.info("worker_ready", queue=name),
+            ready=lambda: log.info("worker_ready", queue=key),
             max_jobs=settings.content_concurrency,
             ctx=tools,
         )

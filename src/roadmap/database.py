@@ -153,7 +153,8 @@ def _session(pool: Pool) -> dict[str, str]:
         "application_name": pool.name,
         "timezone": "UTC",
         "statement_timeout": str(int(pool.statement_timeout * 1000)),
-        "idle_in_transaction_session_timeout": "30000",
+        # A process that froze in a transaction holds its run's lock: others wait for it, with all of their pools.
+        "idle_in_transaction_session_timeout": "5000",
         "jit": "off",
     }
 

@@ -55,15 +55,18 @@ UPDATE content SET
     status = 'writing', claim = claim + 1, claimed_by = $3, due_at = now() + make_interval(secs => $4),
     crashes = crashes + (claimed_by IS NOT NULL)::int, updated_at = now()
 WHERE run_id = $1 AND concept_id = $2 AND status IN ('pending', 'writing') AND due_at IS NOT NULL
-  AND (claimed_by IS NULL OR due_at <= now())
+  AND (claimed_by IS NULL OR due_at <= now()) AND crashes + (claimed_by IS NOT NULL)::int < $5
   AND EXISTS (SELECT FROM runs WHERE id = $1 AND status = 'writing')
 RETURNING roadmap_id, run_id, concept_id, kind, claim, failures, crashes
 """
 
 
-async def claim_pieces(db: Executor, run_id: UUID, concept_id: UUID, worker: str, lease: float) -> list[Piece]:
-    """Takes every open piece of the concept, for `lease` seconds by the database's clock. Empty: nothing to do."""
-    rows = await db.fetch(CLAIM_PIECES, run_id, concept_id, worker, lease)
+async def claim_pieces(
+    db: Executor, run_id: UUID, concept_id: UUID, worker: str, lease: float, crashes: int
+) -> list[Piece]:
+    """Takes every open piece of the concept that saw fewer `crashes`, for `lease` seconds by the database's clock.
+    Empty: nothing to do."""
+    rows = await db.fetch(CLAIM_PIECES, run_id, concept_id, worker, lease, crashes)
     return [_load(row) for row in rows]
 
 

@@ -37,7 +37,7 @@ class Pace:
     interval: float = 0.25
     confirm_every: float = 2.0
     resend_after: float = 10.0
-    close_wait: float = 2.0
+    close_wait: float = 0.3
     write_wait: float = 5.0
     back_off: float = 2.0
     kept_batches: int = 2_000
@@ -229,7 +229,7 @@ class Recorder:
 async def open_recorder(
     db: Database, queue: Queue, *, buffer: int = 10_000, pace: Pace | None = None
 ) -> AsyncIterator[Recorder]:
-    """The process's recorder. Closing takes up to 1 s to send, 2 s for the logs worker, 5 s to write the rest here."""
+    """The process's recorder. Closing takes up to 1 s to send, 0.3 s for the logs worker, 5 s to write the rest here."""
     recorder = Recorder(queue, buffer, pace or Pace())
     tasks = [
         asyncio.create_task(recorder.send_forever(), name="recorder-flush"),

@@ -78,6 +78,7 @@ class Leases:
     def __init__(self, db: Database, worker: str, lease: float) -> None:
         self.worker = worker
         self.lease = lease
+        self.alone = asyncio.Lock()  # for work that may be what kills workers: one at a time
         self._db = db
         self._holds: set[Hold] = set()
 
@@ -103,14 +104,20 @@ class Leases:
                 hold.lose("the run was canceled")
 
     async def keep(self) -> None:
-        """Extends every lease each third of its length, for ever."""
+        """Extends every lease each third of its length, for ever; after an outage as soon as it can."""
+        pause = self.lease / 3
         while True:
-            await asyncio.sleep(self.lease / 3)
-            try:
-                await self._extend_drafts([hold for hold in self._holds if hold.draft is not None])
-                await self._extend_pieces([hold for hold in self._holds if hold.pieces])
-            except Outage as exc:
-                log.warning("leases_not_extended", held=len(self._holds), error=str(exc))
+            await asyncio.sleep(pause)
+            pause = self.lease / 3 if await self._extend() else self.lease / 10
+
+    async def _extend(self) -> bool:
+        try:
+            await self._extend_drafts([hold for hold in self._holds if hold.draft is not None])
+            await self._extend_pieces([hold for hold in self._holds if hold.pieces])
+        except Outage as exc:
+            log.warning("leases_not_extended", held=len(self._holds), error=str(exc))
+            return False
+        return True
 
     async def _extend_drafts(self, holds: Sequence[Hold]) -> None:
         if not holds:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from roadmap.content import store as content
-from roadmap.database import Executor
+from roadmap.database import Database, Executor
 from roadmap.errors import NotFound, Unusable
 from roadmap.events import store as events
 from roadmap.events.hub import announce
@@ -19,6 +19,7 @@ from roadmap.runs import store
 from roadmap.runs.dispatch import QUEUE, draft_job
 from roadmap.runs.leases import CANCELED
 from roadmap.runs.model import ACTIVE, END_EVENTS, DraftClaim, Run, RunStatus
+from roadmap.runs.persist import persist
 from roadmap.runs.store import Ending, NewRun
 from roadmap.runs.tools import Tools
 
@@ -77,11 +78,16 @@ async def _see(db: Executor, user_id: UUID, run_id: UUID) -> Run:
 async def fail_run(tools: Tools, claim: DraftClaim, error: Unusable, report: dict[str, Any] | None = None) -> None:
     """Ends a run whose plan cannot be had. Raises Superseded when the claim is lost."""
     tools.recorder.note(Category.RUN, "run failed", level=Level.ERROR, code=error.code, reason=str(error))
-    async with tools.db.transaction() as tx:
-        await store.lock_draft(tx, claim)
-        await _end(tx, claim.roadmap_id, claim.run_id, Ending(RunStatus.FAILED, error.code, str(error), report))
+    ending = Ending(RunStatus.FAILED, error.code, str(error), report)
+    await persist(lambda: _end_draft(tools.db, claim, ending))
     await announce(tools.queue, claim.roadmap_id)
     await tools.recorder.flush()
+
+
+async def _end_draft(db: Database, claim: DraftClaim, ending: Ending) -> None:
+    async with db.transaction() as tx:
+        await store.lock_draft(tx, claim)
+        await _end(tx, claim.roadmap_id, claim.run_id, ending)
 
 
 async def _end(tx: Executor, roadmap_id: UUID, run_id: UUID, ending: Ending) -> None:

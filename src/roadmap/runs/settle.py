@@ -1,8 +1,7 @@
 """How a piece of content ends: delivered, given up, or handed back. The last one ends its run."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from roadmap.content import store as content
 from roadmap.content.store import Piece
@@ -17,38 +16,42 @@ from roadmap.llm.ledger import settle
 from roadmap.llm.model import Spent
 from roadmap.runs import store
 from roadmap.runs.model import END_EVENTS, RunStatus
+from roadmap.runs.persist import persist
 from roadmap.runs.tools import Tools
 
-__all__ = ["deliver", "fail", "give_up", "hand_back", "wait"]
+__all__ = ["deliver", "fail", "give_up", "hand_back", "postpone", "wait"]
 
 MOST_FAILURES = 2
 RETRY_IN = 1.0
-# A body has been paid for: a short outage of PostgreSQL must not throw it away. Seconds between the tries.
-PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 
-T = TypeVar("T")
 Settle = Callable[[Connection], Awaitable[Notice]]
 
 
-async def deliver(tools: Tools, piece: Piece, body: dict[str, Any], spent: Sequence[Spent]) -> None:
+async def deliver(tools: Tools, piece: Piece, body: dict[str, Any], spent: Sequence[Spent], duration_ms: int) -> None:
     """Commits a body with its ledger rows and its event. Raises Superseded when the claim is lost."""
+
+    def tell() -> None:
+        tools.recorder.note(Category.CONTENT, f"{piece.kind} ready", duration_ms=duration_ms, calls=len(spent))
 
     async def save(tx: Connection) -> Notice:
         version = await content.save_piece(tx, piece, body)
         ready = ContentReady(**_names(piece), version=version)
         return Notice(EventType.CONTENT_READY, ready)
 
-    await _settle(tools, piece, spent, save)
+    await _settle(tools, piece, spent, save, tell)
 
 
-async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> None:
-    """Counts a failure: the piece is tried again, or failed for good. Raises Superseded when the claim is lost."""
-    level = Level.WARNING if piece.failures + 1 < MOST_FAILURES else Level.ERROR
-    tools.recorder.note(Category.CONTENT, f"{piece.kind} failed", level=level, code=error.code, reason=str(error))
-    if piece.failures + 1 < MOST_FAILURES:
-        await _persist(lambda: _defer(tools, [piece], RETRY_IN, spent, failed=True))
-    else:
+async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> float | None:
+    """Counts a failure: the piece is failed for good (None), or tried again in the seconds that are returned.
+
+    Raises Superseded when the claim is lost.
+    """
+    if piece.failures + 1 >= MOST_FAILURES:
         await fail(tools, piece, error, spent)
+        return None
+    _tell_failure(tools, piece, error, Level.WARNING)
+    await persist(lambda: _defer(tools, [piece], RETRY_IN, spent, failed=True))
+    return RETRY_IN
 
 
 async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent] = ()) -> None:
@@ -58,19 +61,31 @@ async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spen
         await content.fail_piece(tx, piece, error.code, str(error))
         return Notice(EventType.CONTENT_FAILED, ContentFailed(**_names(piece), code=error.code, message=str(error)))
 
-    await _settle(tools, piece, spent, save)
+    await _settle(tools, piece, spent, save, lambda: _tell_failure(tools, piece, error, Level.ERROR))
 
 
-async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> None:
-    """Lets the piece go until the provider may be back; costs it no try and this worker no slot."""
+def _tell_failure(tools: Tools, piece: Piece, error: Unusable, level: Level) -> None:
+    tools.recorder.note(Category.CONTENT, f"{piece.kind} failed", level=level, code=error.code, reason=str(error))
+
+
+async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> float:
+    """Lets the piece go until the provider may be back, in the seconds that are returned; costs it no try and this
+    worker no slot."""
     tools.recorder.note(
         Category.CONTENT, f"{piece.kind} waits", level=Level.WARNING, reason=str(outage), retry_in=outage.retry_in
     )
-    await _persist(lambda: _defer(tools, [piece], outage.retry_in, spent, failed=False))
+    await postpone(tools, piece, outage.retry_in, spent)
+    return outage.retry_in
+
+
+async def postpone(tools: Tools, piece: Piece, retry_in: float, spent: Sequence[Spent] = ()) -> None:
+    """Lets the piece go for `retry_in` seconds; costs it no try."""
+    await persist(lambda: _defer(tools, [piece], retry_in, spent, failed=False))
 
 
 async def hand_back(tools: Tools, pieces: Sequence[Piece]) -> None:
-    """Lets pieces of one concept go at once, because this worker stops; costs them no try."""
+    """Lets pieces of one concept go at once, because this job ends early; costs them no try. What is settled or was
+    taken over stays as it is."""
     await _defer(tools, pieces, 0, (), failed=False)
 
 
@@ -81,8 +96,10 @@ async def _defer(
     await content.defer_pieces(tools.db, pieces, retry_in, failed=failed)
 
 
-async def _settle(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> None:
-    ended = await _persist(lambda: _commit(tools, piece, spent, save))
+async def _settle(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle, tell: Callable[[], None]) -> None:
+    """Commits, and then tells: the log of a run is sent when the run ends, with what was said of its last piece."""
+    ended = await persist(lambda: _commit(tools, piece, spent, save))
+    tell()
     await announce(tools.queue, piece.roadmap_id)
     if ended is not None:
         tools.recorder.note(Category.RUN, f"run {ended}")
@@ -102,16 +119,6 @@ async def _commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Sett
             notices.append(Notice(END_EVENTS[ended], moved))
         await events.append(tx, piece.roadmap_id, notices)
     return ended
-
-
-async def _persist(commit: Callable[[], Awaitable[T]]) -> T:
-    """Tries again while PostgreSQL is away. A commit whose answer was lost is found superseded by itself."""
-    for pause in PAUSES:
-        try:
-            return await commit()
-        except Outage:
-            await asyncio.sleep(pause)
-    return await commit()
 
 
 def _names(piece: Piece) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from roadmap.llm.ask import Llm
 from roadmap.llm.ledger import RunLedger, settle
 from roadmap.runs import store
 from roadmap.runs.model import DraftClaim
+from roadmap.runs.persist import persist
 from roadmap.runs.tools import Tools
 
 __all__ = ["Steps"]
@@ -52,7 +53,10 @@ class Steps:
             except Exception:
                 await settle(self._tools.db, llm.spent)
                 raise
-            await self._commit(key, answer, llm, round((time.monotonic() - started) * 1000))
+            duration_ms = round((time.monotonic() - started) * 1000)
+            await persist(lambda: self._commit(key, answer, llm, duration_ms))
+            await announce(self._tools.queue, self._claim.roadmap_id)
+            self._tools.recorder.note(Category.STEP, f"step {key} done", duration_ms=duration_ms, calls=len(llm.spent))
         return answer
 
     async def _commit(self, key: str, answer: BaseModel, llm: Llm, duration_ms: int) -> None:
@@ -60,11 +64,10 @@ class Steps:
         told = StepDone(run_id=show_id(Prefix.RUN, run_id), step=key, duration_ms=duration_ms)
         async with self._tools.db.transaction() as tx:
             await store.lock_draft(tx, self._claim)
-            await insert_step(tx, run_id, key, answer.model_dump(mode="json"), duration_ms)
+            if not await insert_step(tx, run_id, key, answer.model_dump(mode="json"), duration_ms):
+                return  # committed before; only the answer was lost
             await settle(tx, llm.spent)
             await events.append(tx, self._claim.roadmap_id, [Notice(EventType.RUN_STEP, told)])
-        await announce(self._tools.queue, self._claim.roadmap_id)
-        self._tools.recorder.note(Category.STEP, f"step {key} done", duration_ms=duration_ms, calls=len(llm.spent))
 
 
 OUTPUTS_OF = """
@@ -79,8 +82,10 @@ async def outputs_of(db: Executor, run_id: UUID) -> dict[str, Any]:
 
 INSERT_STEP = """
 INSERT INTO run_steps (run_id, key, output, duration_ms) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING RETURNING key
 """
 
 
-async def insert_step(tx: Executor, run_id: UUID, key: str, output: dict[str, Any], duration_ms: int) -> None:
-    await tx.execute(INSERT_STEP, run_id, key, output, duration_ms)
+async def insert_step(tx: Executor, run_id: UUID, key: str, output: dict[str, Any], duration_ms: int) -> bool:
+    """False: the step has committed before."""
+    return await tx.fetchval(INSERT_STEP, run_id, key, output, duration_ms) is not None

@@ -79,14 +79,16 @@ UPDATE runs SET
     crashes = crashes + (claimed_by IS NOT NULL)::int, started_at = coalesce(started_at, now())
 FROM roadmaps
 WHERE runs.id = $1 AND roadmaps.id = runs.roadmap_id
-  AND runs.status IN ('queued', 'drafting') AND (claimed_by IS NULL OR due_at <= now())
+  AND runs.status IN ('queued', 'drafting')
+  AND (claimed_by IS NULL OR due_at <= now()) AND crashes + (claimed_by IS NOT NULL)::int < $4
 RETURNING runs.id AS run_id, runs.roadmap_id, runs.user_id, claim, failures, crashes, runs.created_at, goal, preferences
 """
 
 
-async def claim_draft(tx: Executor, run_id: UUID, worker: str, lease: float) -> DraftClaim | None:
-    """Takes the run for this worker, `lease` seconds by the database's clock; None: it is taken, planned or ended."""
-    row = await tx.fetchrow(CLAIM_DRAFT, run_id, worker, lease)
+async def claim_draft(tx: Executor, run_id: UUID, worker: str, lease: float, crashes: int) -> DraftClaim | None:
+    """Takes the run for this worker, `lease` seconds by the database's clock. None: it is taken, planned or ended, or
+    has seen as many `crashes`."""
+    row = await tx.fetchrow(CLAIM_DRAFT, run_id, worker, lease, crashes)
     if row is None:
         return None
     fields = dict(row)

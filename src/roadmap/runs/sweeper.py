@@ -4,17 +4,19 @@ The rows are the outbox. Open work has a `due_at`: some seconds after its enqueu
 the time of its retry. A claim that ran out is fenced here, so that its late writer is refused.
 """
 
+import time
 from contextlib import AbstractAsyncContextManager
 
 import structlog
 
 from roadmap.chores import repeat
 from roadmap.database import Database
+from roadmap.errors import Outage
 from roadmap.queue.client import Queue
 from roadmap.queue.model import Job
 from roadmap.runs.dispatch import QUEUE, draft_job, write_jobs
 
-__all__ = ["open_sweeper", "sweep"]
+__all__ = ["Sweeper", "open_sweeper"]
 
 log = structlog.get_logger()
 
@@ -24,7 +26,8 @@ ROUNDS = 20
 
 SWEEP_RUNS = """
 WITH overdue AS (
-    SELECT id FROM runs WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM runs WHERE due_at <= now() AND (claimed_by IS NULL OR $2)
+    ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE runs SET
     claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
@@ -33,42 +36,69 @@ FROM overdue WHERE runs.id = overdue.id AND runs.status IN ('queued', 'drafting'
 RETURNING runs.id, claim
 """
 
+# A piece whose run ended while its plan was committed is open and not wanted: it leaves the outbox here.
 SWEEP_CONTENT = """
 WITH overdue AS (
-    SELECT roadmap_id, concept_id, kind FROM content WHERE due_at <= now()
+    SELECT roadmap_id, concept_id, kind FROM content WHERE due_at <= now() AND (claimed_by IS NULL OR $2)
     ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), swept AS (
     UPDATE content SET
         claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
-        status = 'pending', claimed_by = NULL, due_at = now() + interval '10 seconds'
+        status = 'pending', claimed_by = NULL,
+        due_at = CASE WHEN EXISTS (SELECT FROM runs WHERE runs.id = content.run_id AND runs.status = 'writing')
+                      THEN now() + interval '10 seconds' END
     FROM overdue
     WHERE content.roadmap_id = overdue.roadmap_id AND content.concept_id = overdue.concept_id
       AND content.kind = overdue.kind AND content.status IN ('pending', 'writing')
-    RETURNING content.run_id, content.concept_id, content.claim
+    RETURNING content.run_id, content.concept_id, content.claim, content.due_at
 )
-SELECT run_id, concept_id, max(claim) AS claim FROM swept GROUP BY run_id, concept_id
+SELECT run_id, concept_id, max(claim) AS claim, count(*)::int AS pieces FROM swept
+WHERE due_at IS NOT NULL GROUP BY run_id, concept_id
 """
 
 
-async def sweep(db: Database, queue: Queue) -> int:
-    """One round: takes what is overdue, commits, and enqueues it. Returns the number of jobs offered."""
-    runs = await db.fetch(SWEEP_RUNS, AT_ONCE)
-    pieces = await db.fetch(SWEEP_CONTENT, AT_ONCE)
-    jobs: list[Job] = [draft_job(row["id"], row["claim"], 0) for row in runs]
-    for row in pieces:
-        jobs += write_jobs(row["run_id"], [(row["concept_id"], row["claim"])], 0)
-    if jobs:
-        offered = await queue.offer(QUEUE, jobs)
-        log.info("swept", drafts=len(runs), concepts=len(pieces), offered=offered)
-    return len(jobs)
+class Sweeper:
+    """One process's look at what is overdue. `lease` in seconds, as the workers have it.
+
+    An outage of PostgreSQL ends every lease, and nobody has died: the living get half a lease to extend theirs before
+    a claim that ran out counts as a crash.
+    """
+
+    def __init__(self, db: Database, queue: Queue, lease: float) -> None:
+        self._db = db
+        self._queue = queue
+        self._patience = lease / 2
+        self._well_since: float | None = None
+
+    async def sweep(self) -> None:
+        """Takes what is overdue, commits, and enqueues it, in rounds of bounded size. Raises Outage."""
+        try:
+            for _ in range(ROUNDS):
+                if await self._sweep(self._may_take_claims()) < AT_ONCE:
+                    return
+        except Outage:
+            self._well_since = None
+            raise
+
+    def _may_take_claims(self) -> bool:
+        now = time.monotonic()
+        if self._well_since is None:
+            self._well_since = now
+        return now - self._well_since >= self._patience
+
+    async def _sweep(self, claims: bool) -> int:
+        """The number of rows that were overdue."""
+        runs = await self._db.fetch(SWEEP_RUNS, AT_ONCE, claims)
+        pieces = await self._db.fetch(SWEEP_CONTENT, AT_ONCE, claims)
+        jobs: list[Job] = [draft_job(row["id"], row["claim"], 0) for row in runs]
+        for row in pieces:
+            jobs += write_jobs(row["run_id"], [(row["concept_id"], row["claim"])], 0)
+        if jobs:
+            offered = await self._queue.offer(QUEUE, jobs)
+            log.info("swept", drafts=len(runs), concepts=len(pieces), offered=offered)
+        return max(len(runs), sum(int(row["pieces"]) for row in pieces))
 
 
-def open_sweeper(db: Database, queue: Queue, *, every: float = EVERY) -> AbstractAsyncContextManager[None]:
-    """Sweeps every `every` seconds while the block runs. Any number of processes may do so at once."""
-    return repeat(lambda: _sweep_all(db, queue), every)
-
-
-async def _sweep_all(db: Database, queue: Queue) -> None:
-    for _ in range(ROUNDS):
-        if await sweep(db, queue) < AT_ONCE:
-            return
+def open_sweeper(db: Database, queue: Queue, lease: float) -> AbstractAsyncContextManager[None]:
+    """Sweeps every two seconds while the block runs. Any number of processes may do so at once."""
+    return repeat(Sweeper(db, queue, lease).sweep, EVERY)

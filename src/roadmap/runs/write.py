@@ -21,7 +21,6 @@ from roadmap.content.resources import find_resources
 from roadmap.content.store import Piece
 from roadmap.content.tutorial import write_tutorial
 from roadmap.errors import Outage, Superseded, Unusable
-from roadmap.execution_log.model import Category
 from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
@@ -29,7 +28,8 @@ from roadmap.llm.ledger import RunLedger
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.model import Concept, Kind, Structure
 from roadmap.runs.leases import Hold
-from roadmap.runs.settle import deliver, fail, give_up, hand_back, wait
+from roadmap.runs.persist import persist
+from roadmap.runs.settle import deliver, fail, give_up, hand_back, postpone, wait
 from roadmap.runs.tools import Tools
 
 __all__ = ["write_concept"]
@@ -37,6 +37,7 @@ __all__ = ["write_concept"]
 log = structlog.get_logger()
 
 MOST_CRASHES = 3
+ANY = 1_000_000
 TIMEOUT = 1_800.0
 NEIGHBOURS = 5
 
@@ -57,11 +58,26 @@ async def write_concept(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
     """
     with scope(run_id=run_id, concept_id=concept_id):
         try:
-            pieces = await content.claim_pieces(tools.db, run_id, concept_id, tools.leases.worker, tools.leases.lease)
-            if pieces:
-                await _hold_and_write(tools, pieces)
+            await _write_open_pieces(tools, run_id, concept_id)
         except (Superseded, Outage) as exc:
             log.info("write_ended_early", reason=str(exc))
+
+
+async def _write_open_pieces(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
+    """What was there when two workers died is written alone: should it kill the next one, that is not blamed on its
+    neighbours."""
+    if not await _claim_and_write(tools, run_id, concept_id, MOST_CRASHES - 1):
+        async with tools.leases.alone:
+            await _claim_and_write(tools, run_id, concept_id, ANY)
+
+
+async def _claim_and_write(tools: Tools, run_id: UUID, concept_id: UUID, crashes: int) -> bool:
+    """Whether there was a piece to write that saw fewer `crashes`."""
+    lease = tools.leases.lease
+    pieces = await content.claim_pieces(tools.db, run_id, concept_id, tools.leases.worker, lease, crashes)
+    if pieces:
+        await _hold_and_write(tools, pieces)
+    return bool(pieces)
 
 
 async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
@@ -72,9 +88,13 @@ async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
                 await _write(tools, hold, pieces)
     except TimeoutError:
         await _after_timeout(tools, hold, pieces)
+    except (Superseded, Outage) as exc:
+        log.info("write_ended_early", reason=str(exc))
+        # One piece was lost, or none could be begun: the others must not wait for their lease, nor count a crash.
+        await persist(lambda: hand_back(tools, pieces))
     except asyncio.CancelledError:
         with suppress(Outage):  # then the lease runs out
-            await asyncio.shield(hand_back(tools, _open(hold, pieces)))
+            await asyncio.shield(hand_back(tools, pieces))
         raise
 
 
@@ -94,11 +114,24 @@ async def _write(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
 
 
 async def _write_tutorial_and_quiz(tools: Tools, work: _Work) -> None:
-    """The quiz comes after the tutorial. Without one, because it failed, the quiz keeps to the objectives."""
+    """The quiz comes after the tutorial, also after one that is tried again later. Without one, because it failed for
+    good, the quiz keeps to the objectives."""
+    retry_in = None
     if tutorial := work.pieces.get(Kind.TUTORIAL):
-        await _piece(tools, work, tutorial, lambda llm: write_tutorial(llm, work.assignment))
+        retry_in = await _piece(tools, work, tutorial, lambda llm: write_tutorial(llm, work.assignment))
     if quiz := work.pieces.get(Kind.QUIZ):
+        if retry_in is not None:
+            await _postpone(tools, work, quiz, retry_in)
+            return
         await _piece(tools, work, quiz, lambda llm: _quiz(tools, work, quiz, llm))
+
+
+async def _postpone(tools: Tools, work: _Work, piece: Piece, retry_in: float) -> None:
+    work.hold.let_go(piece.kind)
+    try:
+        await postpone(tools, piece, retry_in)
+    except Outage as exc:
+        work.hold.lose(str(exc))
 
 
 async def _quiz(tools: Tools, work: _Work, quiz: Piece, llm: Llm) -> dict[str, Any]:
@@ -109,42 +142,45 @@ async def _quiz(tools: Tools, work: _Work, quiz: Piece, llm: Llm) -> dict[str, A
 Write = Callable[[Llm], Awaitable[dict[str, Any]]]
 
 
-async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
-    """Writes one piece and settles it, however it went. A settlement that is refused, or that PostgreSQL does not
-    take, ends the whole job: its claims are no longer good."""
+async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> float | None:
+    """Writes one piece and settles it, however it went. Returns the seconds until it is tried again, if it is.
+
+    A settlement that is refused, or that PostgreSQL does not take, ends the whole job: its claims are no longer good.
+    """
     try:
-        await _try_piece(tools, work, piece, write)
+        return await _try_piece(tools, work, piece, write)
     except (Superseded, Outage) as exc:
         work.hold.lose(str(exc))
+        return None
 
 
-async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
+async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> float | None:
     """This is the job's border: what goes wrong with this piece costs this piece alone."""
     llm = Llm(tools.provider, RunLedger(tools.db, piece.run_id, piece.claim, piece.concept_id, piece.kind))
     started = time.monotonic()
     try:
         body = await write(llm)
         work.hold.let_go(piece.kind)
-        await deliver(tools, piece, {**body, **_signature(tools)}, llm.spent)
+        duration_ms = round((time.monotonic() - started) * 1000)
+        await deliver(tools, piece, {**body, **_signature(tools)}, llm.spent, duration_ms)
     except Superseded:
         raise
     except Outage as exc:
         work.hold.let_go(piece.kind)
-        await wait(tools, piece, exc, llm.spent)
+        return await wait(tools, piece, exc, llm.spent)
     except Unusable as exc:
         work.hold.let_go(piece.kind)
-        await give_up(tools, piece, exc, llm.spent)
+        return await give_up(tools, piece, exc, llm.spent)
     except Exception as exc:
         log.exception("piece_failed", kind=piece.kind)
         work.hold.let_go(piece.kind)
-        await give_up(tools, piece, Unusable("internal", f"an internal error ({type(exc).__name__})"), llm.spent)
-    else:
-        duration_ms = round((time.monotonic() - started) * 1000)
-        tools.recorder.note(Category.CONTENT, f"{piece.kind} ready", duration_ms=duration_ms, calls=len(llm.spent))
+        hidden = Unusable("internal", f"an internal error ({type(exc).__name__})")
+        return await give_up(tools, piece, hidden, llm.spent)
+    return None
 
 
 async def _after_timeout(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
-    for piece in _open(hold, pieces):
+    for piece in [piece for piece in pieces if piece.kind in hold.pieces]:
         hold.let_go(piece.kind)
         await give_up(tools, piece, Unusable("timeout", f"not done within {TIMEOUT:.0f} s"), ())
 
@@ -178,10 +214,6 @@ def _hold(pieces: Sequence[Piece]) -> Hold:
     first = pieces[0]
     claims = {piece.kind: piece.claim for piece in pieces}
     return Hold(first.run_id, task, roadmap_id=first.roadmap_id, concept_id=first.concept_id, pieces=claims)
-
-
-def _open(hold: Hold, pieces: Sequence[Piece]) -> list[Piece]:
-    return [piece for piece in pieces if piece.kind in hold.pieces]
 
 
 def _signature(tools: Tools) -> dict[str, str]:

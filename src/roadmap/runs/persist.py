@@ -1,0 +1,25 @@
+"""Writes that have been paid for, or that free what we hold: tried again while PostgreSQL is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from roadmap.errors import Outage
+
+__all__ = ["persist"]
+
+# Seconds between the tries. The longest is well below the time that the sweeper gives us after an outage (see there).
+PAUSES = (0.1, 0.2, 0.5, *[1.0] * 60)
+
+T = TypeVar("T")
+
+
+async def persist(commit: Callable[[], Awaitable[T]]) -> T:
+    """Tries for about a minute, then raises Outage. A commit whose answer was lost runs twice: it must either change
+    nothing the second time or raise Superseded."""
+    for pause in PAUSES:
+        try:
+            return await commit()
+        except Outage:
+            await asyncio.sleep(pause)
+    return await commit()
