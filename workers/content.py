@@ -9,7 +9,7 @@ from arq.worker import func
 
 from roadmap.provider import open_model
 from roadmap.runs import draft as drafts
-from roadmap.runs import write
+from roadmap.runs import policy, write
 from roadmap.runs.leases import open_leases
 from roadmap.runs.sweeper import open_sweeper
 from roadmap.runs.tools import Tools
@@ -38,5 +38,5 @@ async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
 
 
 # The jobs' own time-outs come first: arq's is final.
-FUNCTIONS = [func(draft, timeout=drafts.TIMEOUT + 60), func(write_concept, timeout=write.TIMEOUT + 60)]
+FUNCTIONS = [func(draft, timeout=policy.TIMEOUT + 60), func(write_concept, timeout=policy.TIMEOUT + 60)]
 WorkerSettings = stock("content", FUNCTIONS, open_tools)

@@ -8,6 +8,8 @@
     │   ├── Conflict          409
     │   └── TooMany           429, with retry_in
     ├── Outage                something that we depend on is away; try again in retry_in seconds
+    │   ├── NotYet            work that this work builds on is still to come
+    │   └── TimedOut          it began to answer, or was billed, and did not end in time
     ├── Unusable              the model broke its contract; that piece fails
     ├── Superseded            this job's claim is no longer the row's; stop without writing
     └── Misconfigured         the settings cannot work; printed at start, exit 2
@@ -82,6 +84,15 @@ class Outage(RoadmapError):
     def __init__(self, detail: str, retry_in: float = 5.0) -> None:
         super().__init__(detail)
         self.retry_in = retry_in
+
+
+class NotYet(Outage):
+    """Nothing is away: something of our own has to be done first."""
+
+
+class TimedOut(Outage):
+    """The model was given its whole time and did not end: unlike other outages this may be the question's fault, and
+    may cost money each time."""
 
 
 class Unusable(RoadmapError):

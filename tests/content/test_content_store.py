@@ -14,6 +14,7 @@ from roadmap.errors import Superseded
 from roadmap.ids import new_id
 from roadmap.roadmaps.model import Kind
 from roadmap.runs import store as runs
+from roadmap.runs.leases import EXTEND_DRAFTS
 from roadmap.runs.model import RunStatus
 from roadmap.runs.store import Ending
 
@@ -77,12 +78,29 @@ async def test_after_the_lease_another_worker_takes_over_and_the_crash_counts(ru
     assert {(piece.claim, piece.crashes, piece.failures) for piece in again} == {(3, 2, 0)}
 
 
-async def test_what_has_seen_too_many_crashes_is_left_to_somebody_else(run: OpenRun) -> None:
-    await run.claim("w1", lease=0)
-    await run.claim("w2", lease=0)
+async def test_a_piece_that_waits_is_not_taken_before_its_time_by_a_job_for_its_sibling(run: OpenRun) -> None:
+    pieces = await run.claim()
+    tutorial = next(piece for piece in pieces if piece.kind is Kind.TUTORIAL)
+    await content.defer_pieces(run.db, [tutorial], 120, failed=False)
+    others = [piece for piece in pieces if piece is not tutorial]
+    await content.defer_pieces(run.db, others, 0, failed=False)
 
-    assert await run.claim("w3", crashes=2) == [], "to take it over would count the second"
-    assert {piece.crashes for piece in await run.claim("w3", crashes=3)} == {2}
+    assert {piece.kind for piece in await run.claim("w2")} == {Kind.RESOURCES, Kind.QUIZ}
+    waits = await content.open_for(run.db, run.roadmap_id, run.concept_id, Kind.TUTORIAL)
+    assert waits is not None
+    assert 100 < waits <= 120
+
+
+async def test_a_deferral_is_not_overruled_by_a_late_heartbeat(database: Database) -> None:
+    run = await open_run(database)
+    await run.back_to_queued()
+    claim = await run.claim_draft("w1")
+    assert claim is not None
+    await runs.defer_draft(database, claim, 120, failed=False)
+
+    assert await database.fetch(EXTEND_DRAFTS, [claim.run_id], [claim.claim], 10.0) == []
+    await runs.defer_draft(database, claim, 0, failed=True)
+    assert await run.claim_draft("w2") is None
 
 
 async def test_a_late_writer_is_refused_and_leaves_nothing(run: OpenRun) -> None:
@@ -133,6 +151,8 @@ async def test_deferred_pieces_come_back_later_and_only_a_failure_costs_a_try(ru
     assert (row["status"], row["claimed_by"], row["failures"], row["crashes"]) == ("pending", None, int(failed), 0)
     assert timedelta(seconds=55) < row["due_in"] <= timedelta(seconds=60)
     assert (await run.row(Kind.QUIZ))["claimed_by"] == "w1"
+    assert await run.claim("w2") == [], "its time has not come"
+    await run.db.execute("UPDATE content SET not_before = now() WHERE not_before IS NOT NULL")
     assert {piece.crashes for piece in await run.claim("w2")} == {0}, "to let go is no crash"
 
 

@@ -24,6 +24,7 @@ BLIND_BORDERS = {
     "roadmap.queue.border.harmless.guarded": "the job border: a hook must not end the worker",
     "roadmap.queue.execution.Execution": "the job border",
     "roadmap.runs.draft._draft": "the job border, with the run at hand that has to be told",
+    "roadmap.runs.write._hold_and_write": "the job border, for what goes wrong with all pieces of the concept",
     "roadmap.runs.write._try_piece": "the job border, one piece of it: the concept's others go on (promise P4)",
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ __all__ = [
     "defer_pieces",
     "fail_piece",
     "find_body",
+    "open_for",
     "release_run",
     "save_piece",
 ]
@@ -25,7 +27,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One (concept, kind) that this process writes. Every write says `claim`; a late one is refused."""
+    """One (concept, kind) that this process writes. Every write says `claim`; a late one is refused. `planned_at` is
+    when it was first wanted."""
 
     roadmap_id: UUID
     run_id: UUID
@@ -34,6 +37,7 @@ class Piece:
     claim: int
     failures: int
     crashes: int
+    planned_at: datetime
 
 
 CREATE_PIECES = """
@@ -50,23 +54,30 @@ async def create_pieces(
     await tx.execute(CREATE_PIECES, roadmap_id, run_id, list(concept_ids), [kind.value for kind in kinds])
 
 
+# clock_timestamp(), because now() stands still while a statement waits for a lock.
 CLAIM_PIECES = """
+WITH free AS (
+    SELECT content.roadmap_id, content.concept_id, content.kind, runs.planned_at
+    FROM runs JOIN content ON content.run_id = runs.id
+    WHERE runs.id = $1 AND runs.status = 'writing' AND content.concept_id = $2
+      AND content.status IN ('pending', 'writing') AND content.due_at IS NOT NULL
+      AND (content.claimed_by IS NULL OR content.due_at <= clock_timestamp())
+      AND (content.not_before IS NULL OR content.not_before <= clock_timestamp())
+    ORDER BY content.kind FOR NO KEY UPDATE OF content
+)
 UPDATE content SET
-    status = 'writing', claim = claim + 1, claimed_by = $3, due_at = now() + make_interval(secs => $4),
-    crashes = crashes + (claimed_by IS NOT NULL)::int, updated_at = now()
-WHERE run_id = $1 AND concept_id = $2 AND status IN ('pending', 'writing') AND due_at IS NOT NULL
-  AND (claimed_by IS NULL OR due_at <= now()) AND crashes + (claimed_by IS NOT NULL)::int < $5
-  AND EXISTS (SELECT FROM runs WHERE id = $1 AND status = 'writing')
-RETURNING roadmap_id, run_id, concept_id, kind, claim, failures, crashes
+    status = 'writing', claim = claim + 1, claimed_by = $3, due_at = clock_timestamp() + make_interval(secs => $4),
+    not_before = NULL, crashes = crashes + (claimed_by IS NOT NULL)::int, updated_at = now()
+FROM free
+WHERE content.roadmap_id = free.roadmap_id AND content.concept_id = free.concept_id AND content.kind = free.kind
+RETURNING content.roadmap_id, run_id, content.concept_id, content.kind, claim, failures, crashes, planned_at
 """
 
 
-async def claim_pieces(
-    db: Executor, run_id: UUID, concept_id: UUID, worker: str, lease: float, crashes: int
-) -> list[Piece]:
-    """Takes every open piece of the concept that saw fewer `crashes`, for `lease` seconds by the database's clock.
-    Empty: nothing to do."""
-    rows = await db.fetch(CLAIM_PIECES, run_id, concept_id, worker, lease, crashes)
+async def claim_pieces(db: Executor, run_id: UUID, concept_id: UUID, worker: str, lease: float) -> list[Piece]:
+    """Takes every open piece of the concept whose time has come, for `lease` seconds by the database's clock. Empty:
+    nothing to do."""
+    rows = await db.fetch(CLAIM_PIECES, run_id, concept_id, worker, lease)
     return [_load(row) for row in rows]
 
 
@@ -106,11 +117,15 @@ async def fail_piece(tx: Executor, piece: Piece, code: str, message: str) -> Non
 
 
 DEFER_PIECES = """
-UPDATE content SET status = 'pending', claimed_by = NULL, due_at = now() + make_interval(secs => $5),
-    failures = failures + $6, updated_at = now()
-FROM unnest($3::text[], $4::int[]) AS mine (kind, claim)
-WHERE roadmap_id = $1 AND concept_id = $2 AND content.kind = mine.kind AND content.claim = mine.claim
-  AND status = 'writing'
+WITH mine AS (
+    SELECT content.kind FROM unnest($3::text[], $4::int[]) AS m (kind, claim)
+    JOIN content ON content.roadmap_id = $1 AND content.concept_id = $2 AND content.kind = m.kind
+    WHERE content.claim = m.claim AND content.status = 'writing'
+    ORDER BY content.kind FOR NO KEY UPDATE OF content
+)
+UPDATE content SET status = 'pending', claimed_by = NULL, failures = failures + $6, updated_at = now(),
+    due_at = now() + make_interval(secs => $5), not_before = now() + make_interval(secs => $5)
+FROM mine WHERE roadmap_id = $1 AND concept_id = $2 AND content.kind = mine.kind
 """
 
 
@@ -164,6 +179,17 @@ class Place:
 async def find_body(db: Executor, place: Place, version: int | None) -> Row | None:
     """The piece's status and the body of `version` (None: the latest); None when this user has no such piece."""
     return await db.fetchrow(FIND_BODY, place.user_id, place.roadmap_id, place.concept_id, place.kind.value, version)
+
+
+OPEN_FOR = """
+SELECT greatest(1, extract(epoch FROM due_at - now()))::float FROM content
+WHERE roadmap_id = $1 AND concept_id = $2 AND kind = $3 AND status IN ('pending', 'writing')
+"""
+
+
+async def open_for(db: Executor, roadmap_id: UUID, concept_id: UUID, kind: Kind) -> float | None:
+    """Seconds until somebody next looks at this piece; None when it is ready, failed or was never asked for."""
+    return await db.fetchval(OPEN_FOR, roadmap_id, concept_id, kind.value)  # type: ignore[no-any-return]
 
 
 BODY_OF = """

@@ -67,6 +67,8 @@ async def draft_plan(step: Step, wishes: Wishes, today: date) -> Plan:
             break
         if number < ROUNDS:
             outline = await _revise(step, order, draft)
+        if outline == draft.outline:  # the model would not revise: it has nothing better
+            break
     if accepted is None:
         raise PlanRejected(draft.report)
     return Plan(give_ids(accepted.structure), order.level, accepted.report, accepted.critique)

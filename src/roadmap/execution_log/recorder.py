@@ -229,7 +229,7 @@ class Recorder:
 async def open_recorder(
     db: Database, queue: Queue, *, buffer: int = 10_000, pace: Pace | None = None
 ) -> AsyncIterator[Recorder]:
-    """The process's recorder. Closing takes up to 1 s to send, 0.3 s for the logs worker, 5 s to write the rest here."""
+    """The process's recorder. Closing takes up to 1 s to send, 0.3 s for the logs worker, 5 s to write the rest."""
     recorder = Recorder(queue, buffer, pace or Pace())
     tasks = [
         asyncio.create_task(recorder.send_forever(), name="recorder-flush"),

@@ -12,7 +12,7 @@ import httpx
 import orjson
 import structlog
 
-from roadmap.errors import Misconfigured, Outage, Unusable
+from roadmap.errors import Misconfigured, Outage, TimedOut, Unusable
 from roadmap.llm.dialect import Dialect, DialectRefused
 from roadmap.llm.model import Completion, Request, Usage
 from roadmap.llm.refusals import failure, reason
@@ -55,7 +55,7 @@ class _Lane:
     """A client with a small pool, and its calls of this moment.
 
     httpcore's pool looks at every connection for every connection, at each request and at each end of one: with 200
-    in one pool that was two thirds of a content worker's processor time.
+    in one pool that was half of a content worker's processor time (decision 8).
     """
 
     client: httpx.AsyncClient
@@ -102,7 +102,7 @@ class Provider:
             ):
                 return response.status_code, response.headers, await _read(response)
         except (TimeoutError, httpx.TimeoutException) as exc:
-            raise Outage("the model did not answer in time", retry_in=10) from exc
+            raise TimedOut("the model did not answer in time", retry_in=10) from exc
         except (httpx.RequestError, OSError) as exc:
             raise Outage("the model's provider cannot be reached", retry_in=5) from exc
 

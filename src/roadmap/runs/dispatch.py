@@ -15,14 +15,15 @@ def draft_job(run_id: UUID, claim: int, behind: int) -> Job:
     return Job(function="draft", id=f"draft:{run_id.hex}:{claim}", args=(run_id.hex,), behind=behind)
 
 
-def write_jobs(run_id: UUID, concepts: Iterable[tuple[UUID, int]], behind: int) -> list[Job]:
-    """A job for each (concept, claim), each one place further back in the learner's line."""
+def write_jobs(run_id: UUID, concepts: Iterable[tuple[UUID, str]], behind: int) -> list[Job]:
+    """A job for each concept, each one place further back in the learner's line. The text beside a concept tells the
+    claims of its open pieces: while one of them is written, a job for another is not its duplicate."""
     return [
         Job(
             function="write_concept",
-            id=f"write:{run_id.hex}:{concept_id.hex}:{claim}",
+            id=f"write:{run_id.hex}:{concept_id.hex}:{claims}",
             args=(run_id.hex, concept_id.hex),
             behind=behind + place,
         )
-        for place, (concept_id, claim) in enumerate(concepts)
+        for place, (concept_id, claims) in enumerate(concepts)
     ]

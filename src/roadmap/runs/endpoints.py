@@ -1,6 +1,5 @@
 """POST /v1/roadmaps, the runs of a roadmap, and their cancellation."""
 
-import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -51,7 +50,6 @@ def _once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:
 # What the validators say in Python, said in the OpenAPI document: three characters or more between the blanks.
 _GOAL_FORM: JsonDict = {"pattern": r"^[^\x00]*[^\s\x00][^\x00]+[^\s\x00][^\x00]*$"}
 _TEXT_FORM: JsonDict = {"pattern": r"^[^\x00]*$"}
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _UNIQUE: JsonDict = {"uniqueItems": True}
 
 Text = Annotated[
@@ -139,7 +137,7 @@ async def create_roadmap(db: Database, queue: Queue, call: Call[CreateRoadmap, N
 
     async def effect(tx: Executor) -> dict[str, Any]:
         nonlocal place
-        started = await service.insert_roadmap(tx, call.user_id, wishes, _traceparent(call))
+        started = await service.insert_roadmap(tx, call.user_id, wishes)
         place = started.behind
         return _show_created(wishes, started)
 
@@ -190,12 +188,6 @@ async def read_run(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) -> 
     ]
     headers = {"Retry-After": "1"} if run.status in ACTIVE else {}
     return JSONAnswer({**_show_run(run), "steps": steps}, headers=headers)
-
-
-def _traceparent(call: Call[CreateRoadmap, NoQuery]) -> str | None:
-    """The caller's trace, when it is one (W3C Trace Context, 3.2)."""
-    given = call.request.headers.get("traceparent", "")
-    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 def _show_created(wishes: Wishes, started: service.Started) -> dict[str, Any]:

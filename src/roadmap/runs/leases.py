@@ -25,12 +25,18 @@ CANCELED = "canceled"
 log = structlog.get_logger()
 
 
+def _this_task() -> "asyncio.Task[object]":
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a coroutine that runs has a task
+    return task
+
+
 @dataclass(eq=False, slots=True)
 class Hold:
-    """One job's claims. `draft` is the run's claim; `pieces` are (kind, claim) of one concept."""
+    """The claims of the job that makes it. `draft` is the run's claim; `pieces` are (kind, claim) of one concept."""
 
     run_id: UUID
-    task: asyncio.Task[object]
+    task: "asyncio.Task[object]" = field(default_factory=_this_task, init=False)
     draft: int | None = None
     roadmap_id: UUID | None = None
     concept_id: UUID | None = None
@@ -51,10 +57,12 @@ class Hold:
             self.pieces.pop(kind, None)
 
 
+# clock_timestamp(), because now() stands still while a statement waits for a lock.
 EXTEND_DRAFTS = """
-UPDATE runs SET due_at = now() + make_interval(secs => $3)
+UPDATE runs SET due_at = clock_timestamp() + make_interval(secs => $3)
 FROM unnest($1::uuid[], $2::int[]) AS mine (id, claim)
 WHERE runs.id = mine.id AND runs.claim = mine.claim AND runs.status = 'drafting'
+  AND runs.claimed_by IS NOT NULL
 RETURNING runs.id
 """
 
@@ -66,7 +74,7 @@ WITH mine AS (
     WHERE content.claim = m.claim AND content.status = 'writing'
     ORDER BY content.roadmap_id, content.concept_id, content.kind FOR NO KEY UPDATE OF content
 )
-UPDATE content SET due_at = now() + make_interval(secs => $5) FROM mine
+UPDATE content SET due_at = clock_timestamp() + make_interval(secs => $5) FROM mine
 WHERE content.roadmap_id = mine.roadmap_id AND content.concept_id = mine.concept_id AND content.kind = mine.kind
 RETURNING content.concept_id, content.kind
 """
@@ -78,7 +86,7 @@ class Leases:
     def __init__(self, db: Database, worker: str, lease: float) -> None:
         self.worker = worker
         self.lease = lease
-        self.alone = asyncio.Lock()  # for work that may be what kills workers: one at a time
+        self.suspect = asyncio.Lock()  # held by work that may be what kills workers: one at a time
         self._db = db
         self._holds: set[Hold] = set()
 
@@ -125,7 +133,8 @@ class Leases:
         rows = await self._db.fetch(EXTEND_DRAFTS, [h.run_id for h in holds], [h.draft for h in holds], self.lease)
         kept = {row["id"] for row in rows}
         for hold in holds:
-            if hold.run_id not in kept and hold.draft is not None:
+            # Asked now and not before the statement: a draft that was let go while it ran is not lost.
+            if hold in self._holds and hold.draft is not None and hold.run_id not in kept:
                 hold.lose("the run was taken over or ended")
 
     async def _extend_pieces(self, holds: Sequence[Hold]) -> None:
@@ -135,7 +144,6 @@ class Leases:
         rows = await self._db.fetch(EXTEND_PIECES, *map(list, zip(*claims, strict=True)), self.lease)
         kept = {(row["concept_id"], Kind(row["kind"])) for row in rows}
         for hold in holds:
-            # Asked now and not before the statement: a piece that was let go while it ran is not lost.
             if hold in self._holds and any((hold.concept_id, kind) not in kept for kind in hold.pieces):
                 hold.lose("the piece was taken over or its run ended")
 

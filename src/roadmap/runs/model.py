@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from roadmap.events.model import EventType
-from roadmap.roadmaps.model import Wishes
 
 __all__ = ["ACTIVE", "END_EVENTS", "MOVES", "DraftClaim", "Run", "RunKind", "RunStatus"]
 
@@ -67,7 +66,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class DraftClaim:
-    """A run that this process drafts. Every write says `claim`; a late one is refused."""
+    """A run that this process drafts. Every write says `claim`; a late one is refused. `preferences` are as they are
+    stored: reading them is part of the work, and may fail like it."""
 
     run_id: UUID
     roadmap_id: UUID
@@ -76,4 +76,5 @@ class DraftClaim:
     failures: int
     crashes: int
     created_at: datetime
-    wishes: Wishes
+    goal: str
+    preferences: dict[str, Any]

@@ -36,12 +36,12 @@ class Started:
     behind: int
 
 
-async def insert_roadmap(db: Executor, user_id: UUID, wishes: Wishes, traceparent: str | None = None) -> Started:
+async def insert_roadmap(db: Executor, user_id: UUID, wishes: Wishes) -> Started:
     """One statement (promise P1). `enqueue_draft` follows the commit; a lost enqueue is found by the sweeper."""
     run_id = new_id()
     queued = RunMoved(run_id=show_id(Prefix.RUN, run_id), status=RunStatus.QUEUED)
     event = queued.model_dump(exclude_none=True)
-    new = NewRun(run_id, new_id(), user_id, EventType.RUN_QUEUED, event, traceparent)
+    new = NewRun(run_id, new_id(), user_id, EventType.RUN_QUEUED, event)
     row = await store.create_run(db, new, wishes)
     return Started(new.roadmap_id, run_id, row["created_at"], row["behind"])
 

@@ -6,7 +6,7 @@ from typing import Any
 from roadmap.content import store as content
 from roadmap.content.store import Piece
 from roadmap.database import Connection
-from roadmap.errors import Outage, Superseded, Unusable
+from roadmap.errors import NotYet, Outage, Superseded, TimedOut, Unusable
 from roadmap.events import store as events
 from roadmap.events.hub import announce
 from roadmap.events.model import ContentFailed, ContentReady, EventType, Notice, RunMoved
@@ -14,15 +14,12 @@ from roadmap.execution_log.model import Category, Level
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ledger import settle
 from roadmap.llm.model import Spent
-from roadmap.runs import store
+from roadmap.runs import policy, store
 from roadmap.runs.model import END_EVENTS, RunStatus
 from roadmap.runs.persist import persist
 from roadmap.runs.tools import Tools
 
-__all__ = ["deliver", "fail", "give_up", "hand_back", "postpone", "wait"]
-
-MOST_FAILURES = 2
-RETRY_IN = 1.0
+__all__ = ["deliver", "fail", "give_up", "hand_back", "wait"]
 
 Settle = Callable[[Connection], Awaitable[Notice]]
 
@@ -41,17 +38,13 @@ async def deliver(tools: Tools, piece: Piece, body: dict[str, Any], spent: Seque
     await _settle(tools, piece, spent, save, tell)
 
 
-async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> float | None:
-    """Counts a failure: the piece is failed for good (None), or tried again in the seconds that are returned.
-
-    Raises Superseded when the claim is lost.
-    """
-    if piece.failures + 1 >= MOST_FAILURES:
+async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> None:
+    """Counts a failure: the piece is tried again soon, or failed for good. Raises Superseded when the claim is lost."""
+    if policy.is_last_try(piece.failures, error):
         await fail(tools, piece, error, spent)
-        return None
+        return
     _tell_failure(tools, piece, error, Level.WARNING)
-    await persist(lambda: _defer(tools, [piece], RETRY_IN, spent, failed=True))
-    return RETRY_IN
+    await persist(lambda: _defer(tools, [piece], policy.RETRY_IN, spent, failed=True))
 
 
 async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent] = ()) -> None:
@@ -68,25 +61,27 @@ def _tell_failure(tools: Tools, piece: Piece, error: Unusable, level: Level) -> 
     tools.recorder.note(Category.CONTENT, f"{piece.kind} failed", level=level, code=error.code, reason=str(error))
 
 
-async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> float:
-    """Lets the piece go until the provider may be back, in the seconds that are returned; costs it no try and this
-    worker no slot."""
-    tools.recorder.note(
-        Category.CONTENT, f"{piece.kind} waits", level=Level.WARNING, reason=str(outage), retry_in=outage.retry_in
-    )
-    await postpone(tools, piece, outage.retry_in, spent)
-    return outage.retry_in
+async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> None:
+    """Lets the piece go until the provider may be back: costs this worker no slot, and a try only when it timed out.
+
+    Raises Superseded when the claim is lost.
+    """
+    retry_in, timed_out = outage.retry_in, isinstance(outage, TimedOut)
+    end = policy.too_late(piece.planned_at, outage)
+    if isinstance(outage, TimedOut) and policy.is_last_try(piece.failures, outage):
+        end = policy.over(outage)
+    if end is not None:
+        await fail(tools, piece, end, spent)
+        return
+    level = Level.DEBUG if isinstance(outage, NotYet) else Level.WARNING
+    tools.recorder.note(Category.CONTENT, f"{piece.kind} waits", level=level, reason=str(outage), retry_in=retry_in)
+    await persist(lambda: _defer(tools, [piece], retry_in, spent, failed=timed_out))
 
 
-async def postpone(tools: Tools, piece: Piece, retry_in: float, spent: Sequence[Spent] = ()) -> None:
-    """Lets the piece go for `retry_in` seconds; costs it no try."""
-    await persist(lambda: _defer(tools, [piece], retry_in, spent, failed=False))
-
-
-async def hand_back(tools: Tools, pieces: Sequence[Piece]) -> None:
-    """Lets pieces of one concept go at once, because this job ends early; costs them no try. What is settled or was
-    taken over stays as it is."""
-    await _defer(tools, pieces, 0, (), failed=False)
+async def hand_back(tools: Tools, pieces: Sequence[Piece], retry_in: float = 0) -> None:
+    """Lets pieces of one concept go, because this job ends early; costs them no try. What is settled or was taken
+    over stays as it is."""
+    await _defer(tools, pieces, retry_in, (), failed=False)
 
 
 async def _defer(

@@ -33,7 +33,7 @@ WITH roadmap AS (
     INSERT INTO roadmaps (id, user_id, goal, preferences, latest_run_id, event_seq)
     VALUES ($1, $3, $4, $5, $2, 1) RETURNING id
 ), run AS (
-    INSERT INTO runs (id, roadmap_id, user_id, kind, traceparent) SELECT $2, id, $3, 'create', $8 FROM roadmap
+    INSERT INTO runs (id, roadmap_id, user_id, kind) SELECT $2, id, $3, 'create' FROM roadmap
     RETURNING created_at
 ), event AS (
     INSERT INTO events (roadmap_id, seq, type, payload) SELECT id, 1, $6, $7 FROM roadmap
@@ -53,7 +53,6 @@ class NewRun:
     user_id: UUID
     event_type: str
     event: dict[str, Any]
-    traceparent: str | None = None
 
 
 async def create_run(db: Executor, new: NewRun, wishes: Wishes) -> Row:
@@ -67,7 +66,6 @@ async def create_run(db: Executor, new: NewRun, wishes: Wishes) -> Row:
         wishes.preferences(),
         new.event_type,
         new.event,
-        new.traceparent,
     )
     assert row is not None  # noqa: S101  an INSERT … RETURNING of one row
     return row
@@ -75,30 +73,27 @@ async def create_run(db: Executor, new: NewRun, wishes: Wishes) -> Row:
 
 CLAIM_DRAFT = """
 UPDATE runs SET
-    status = 'drafting', claim = claim + 1, claimed_by = $2, due_at = now() + make_interval(secs => $3),
-    crashes = crashes + (claimed_by IS NOT NULL)::int, started_at = coalesce(started_at, now())
+    status = 'drafting', claim = claim + 1, claimed_by = $2, due_at = clock_timestamp() + make_interval(secs => $3),
+    not_before = NULL, crashes = crashes + (claimed_by IS NOT NULL)::int, started_at = coalesce(started_at, now())
 FROM roadmaps
-WHERE runs.id = $1 AND roadmaps.id = runs.roadmap_id
-  AND runs.status IN ('queued', 'drafting')
-  AND (claimed_by IS NULL OR due_at <= now()) AND crashes + (claimed_by IS NOT NULL)::int < $4
+WHERE runs.id = $1 AND roadmaps.id = runs.roadmap_id AND runs.status IN ('queued', 'drafting')
+  AND (claimed_by IS NULL OR due_at <= clock_timestamp())
+  AND (not_before IS NULL OR not_before <= clock_timestamp())
 RETURNING runs.id AS run_id, runs.roadmap_id, runs.user_id, claim, failures, crashes, runs.created_at, goal, preferences
 """
 
 
-async def claim_draft(tx: Executor, run_id: UUID, worker: str, lease: float, crashes: int) -> DraftClaim | None:
+async def claim_draft(tx: Executor, run_id: UUID, worker: str, lease: float) -> DraftClaim | None:
     """Takes the run for this worker, `lease` seconds by the database's clock. None: it is taken, planned or ended, or
-    has seen as many `crashes`."""
-    row = await tx.fetchrow(CLAIM_DRAFT, run_id, worker, lease, crashes)
-    if row is None:
-        return None
-    fields = dict(row)
-    wishes = Wishes.load(fields.pop("goal"), fields.pop("preferences"))
-    return DraftClaim(wishes=wishes, **fields)
+    its time has not come."""
+    row = await tx.fetchrow(CLAIM_DRAFT, run_id, worker, lease)
+    return DraftClaim(**row) if row else None
 
 
 DEFER_DRAFT = """
-UPDATE runs SET claimed_by = NULL, due_at = now() + make_interval(secs => $3), failures = failures + $4
-WHERE id = $1 AND claim = $2 AND status = 'drafting'
+UPDATE runs SET claimed_by = NULL, failures = failures + $4,
+    due_at = now() + make_interval(secs => $3), not_before = now() + make_interval(secs => $3)
+WHERE id = $1 AND claim = $2 AND status = 'drafting' AND claimed_by IS NOT NULL
 """
 
 

@@ -31,7 +31,7 @@ WITH overdue AS (
 )
 UPDATE runs SET
     claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
-    claimed_by = NULL, due_at = now() + interval '10 seconds'
+    claimed_by = NULL, due_at = now() + interval '20 seconds'
 FROM overdue WHERE runs.id = overdue.id AND runs.status IN ('queued', 'drafting')
 RETURNING runs.id, claim
 """
@@ -46,14 +46,15 @@ WITH overdue AS (
         claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
         status = 'pending', claimed_by = NULL,
         due_at = CASE WHEN EXISTS (SELECT FROM runs WHERE runs.id = content.run_id AND runs.status = 'writing')
-                      THEN now() + interval '10 seconds' END
+                      THEN now() + interval '20 seconds' END
     FROM overdue
     WHERE content.roadmap_id = overdue.roadmap_id AND content.concept_id = overdue.concept_id
       AND content.kind = overdue.kind AND content.status IN ('pending', 'writing')
-    RETURNING content.run_id, content.concept_id, content.claim, content.due_at
+    RETURNING content.run_id, content.concept_id, content.kind, content.claim, content.due_at
 )
-SELECT run_id, concept_id, max(claim) AS claim, count(*)::int AS pieces FROM swept
-WHERE due_at IS NOT NULL GROUP BY run_id, concept_id
+SELECT run_id, concept_id, string_agg(left(kind, 1) || claim, '' ORDER BY kind) AS claims, count(*)::int AS pieces,
+       row_number() OVER (PARTITION BY run_id)::int AS behind
+FROM swept WHERE due_at IS NOT NULL GROUP BY run_id, concept_id
 """
 
 
@@ -71,7 +72,12 @@ class Sweeper:
         self._well_since: float | None = None
 
     async def sweep(self) -> None:
-        """Takes what is overdue, commits, and enqueues it, in rounds of bounded size. Raises Outage."""
+        """Takes what is overdue, commits, and enqueues it, in rounds of bounded size. Raises Outage.
+
+        Nothing is taken while Redis is away: it stays overdue, and is enqueued when Redis is back.
+        """
+        if not await self._queue.ping():
+            return
         try:
             for _ in range(ROUNDS):
                 if await self._sweep(self._may_take_claims()) < AT_ONCE:
@@ -92,7 +98,7 @@ class Sweeper:
         pieces = await self._db.fetch(SWEEP_CONTENT, AT_ONCE, claims)
         jobs: list[Job] = [draft_job(row["id"], row["claim"], 0) for row in runs]
         for row in pieces:
-            jobs += write_jobs(row["run_id"], [(row["concept_id"], row["claim"])], 0)
+            jobs += write_jobs(row["run_id"], [(row["concept_id"], row["claims"])], row["behind"])
         if jobs:
             offered = await self._queue.offer(QUEUE, jobs)
             log.info("swept", drafts=len(runs), concepts=len(pieces), offered=offered)

@@ -5,6 +5,7 @@ fails, fails by itself.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -20,25 +21,23 @@ from roadmap.content.quiz import write_quiz
 from roadmap.content.resources import find_resources
 from roadmap.content.store import Piece
 from roadmap.content.tutorial import write_tutorial
-from roadmap.errors import Outage, Superseded, Unusable
+from roadmap.errors import NotYet, Outage, Superseded, Unusable
 from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
 from roadmap.llm.ledger import RunLedger
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.model import Concept, Kind, Structure
+from roadmap.runs import policy
 from roadmap.runs.leases import Hold
 from roadmap.runs.persist import persist
-from roadmap.runs.settle import deliver, fail, give_up, hand_back, postpone, wait
+from roadmap.runs.settle import deliver, fail, give_up, hand_back, wait
 from roadmap.runs.tools import Tools
 
 __all__ = ["write_concept"]
 
 log = structlog.get_logger()
 
-MOST_CRASHES = 3
-ANY = 1_000_000
-TIMEOUT = 1_800.0
 NEIGHBOURS = 5
 
 
@@ -56,38 +55,21 @@ async def write_concept(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
 
     Raises CancelledError alone: what else ends the job early is left to the sweeper.
     """
-    with scope(run_id=run_id, concept_id=concept_id):
-        try:
-            await _write_open_pieces(tools, run_id, concept_id)
-        except (Superseded, Outage) as exc:
-            log.info("write_ended_early", reason=str(exc))
-
-
-async def _write_open_pieces(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
-    """What was there when two workers died is written alone: should it kill the next one, that is not blamed on its
-    neighbours."""
-    if not await _claim_and_write(tools, run_id, concept_id, MOST_CRASHES - 1):
-        async with tools.leases.alone:
-            await _claim_and_write(tools, run_id, concept_id, ANY)
-
-
-async def _claim_and_write(tools: Tools, run_id: UUID, concept_id: UUID, crashes: int) -> bool:
-    """Whether there was a piece to write that saw fewer `crashes`."""
-    lease = tools.leases.lease
-    pieces = await content.claim_pieces(tools.db, run_id, concept_id, tools.leases.worker, lease, crashes)
-    if pieces:
-        await _hold_and_write(tools, pieces)
-    return bool(pieces)
+    with scope(run_id=run_id, concept_id=concept_id), suppress(Superseded, Outage):
+        pieces = await content.claim_pieces(tools.db, run_id, concept_id, tools.leases.worker, tools.leases.lease)
+        if pieces:
+            await _hold_and_write(tools, pieces)
 
 
 async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
-    hold = _hold(pieces)
+    """The job's border, for what goes wrong with all of its pieces."""
+    first = pieces[0]
+    claims = {piece.kind: piece.claim for piece in pieces}
+    hold = Hold(first.run_id, roadmap_id=first.roadmap_id, concept_id=first.concept_id, pieces=claims)
     try:
         with tools.leases.hold(hold):
-            async with asyncio.timeout(TIMEOUT):
-                await _write(tools, hold, pieces)
-    except TimeoutError:
-        await _after_timeout(tools, hold, pieces)
+            async with asyncio.timeout(policy.TIMEOUT):
+                await _write_or_part(tools, hold, pieces)
     except (Superseded, Outage) as exc:
         log.info("write_ended_early", reason=str(exc))
         # One piece was lost, or none could be begun: the others must not wait for their lease, nor count a crash.
@@ -96,17 +78,43 @@ async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
         with suppress(Outage):  # then the lease runs out
             await asyncio.shield(hand_back(tools, pieces))
         raise
+    except Exception as exc:
+        log.exception("write_failed")
+        await _give_up_open(tools, hold, pieces, policy.internal(exc))
+
+
+async def _give_up_open(tools: Tools, hold: Hold, pieces: Sequence[Piece], error: Unusable) -> None:
+    for piece in [piece for piece in pieces if piece.kind in hold.pieces]:
+        with suppress(Superseded):
+            await give_up(tools, piece, error, ())
+
+
+async def _write_or_part(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
+    """What was there when two workers died is written alone: should it kill the next one, its neighbours are not to
+    blame. It waits without a slot."""
+    if all(piece.crashes < policy.SUSPECT for piece in pieces):
+        await _write(tools, hold, pieces)
+    elif tools.leases.suspect.locked():
+        hold.pieces.clear()
+        await persist(lambda: hand_back(tools, pieces, random.uniform(1, 5)))  # noqa: S311  spreads the suspects
+    else:
+        async with tools.leases.suspect:
+            await _write(tools, hold, await _fail_the_dead(tools, hold, pieces))
+
+
+async def _fail_the_dead(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> list[Piece]:
+    """Gives up what has seen too many workers die, and returns the rest."""
+    for piece in pieces:
+        if piece.crashes >= policy.MOST_CRASHES:
+            hold.let_go(piece.kind)
+            await fail(tools, piece, policy.worker_died(piece.crashes))
+    return [piece for piece in pieces if piece.crashes < policy.MOST_CRASHES]
 
 
 async def _write(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
-    healthy = [piece for piece in pieces if piece.crashes < MOST_CRASHES]
-    for piece in pieces:
-        if piece not in healthy:
-            hold.let_go(piece.kind)
-            await fail(tools, piece, Unusable("worker_died", f"{piece.crashes} workers died while they wrote this"))
-    if not healthy:
+    if not pieces:
         return
-    work = _Work(hold, {piece.kind: piece for piece in healthy}, await _assignment(tools, healthy[0]))
+    work = _Work(hold, {piece.kind: piece for piece in pieces}, await _assignment(tools, pieces[0]))
     async with asyncio.TaskGroup() as group:
         group.create_task(_write_tutorial_and_quiz(tools, work))
         if resources := work.pieces.get(Kind.RESOURCES):
@@ -115,26 +123,18 @@ async def _write(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
 
 async def _write_tutorial_and_quiz(tools: Tools, work: _Work) -> None:
     """The quiz comes after the tutorial, also after one that is tried again later. Without one, because it failed for
-    good, the quiz keeps to the objectives."""
-    retry_in = None
+    good or was never asked for, the quiz keeps to the objectives."""
     if tutorial := work.pieces.get(Kind.TUTORIAL):
-        retry_in = await _piece(tools, work, tutorial, lambda llm: write_tutorial(llm, work.assignment))
+        await _piece(tools, work, tutorial, lambda llm: write_tutorial(llm, work.assignment))
     if quiz := work.pieces.get(Kind.QUIZ):
-        if retry_in is not None:
-            await _postpone(tools, work, quiz, retry_in)
-            return
         await _piece(tools, work, quiz, lambda llm: _quiz(tools, work, quiz, llm))
 
 
-async def _postpone(tools: Tools, work: _Work, piece: Piece, retry_in: float) -> None:
-    work.hold.let_go(piece.kind)
-    try:
-        await postpone(tools, piece, retry_in)
-    except Outage as exc:
-        work.hold.lose(str(exc))
-
-
 async def _quiz(tools: Tools, work: _Work, quiz: Piece, llm: Llm) -> dict[str, Any]:
+    """Raises NotYet while the tutorial is still to come."""
+    retry_in = await content.open_for(tools.db, quiz.roadmap_id, quiz.concept_id, Kind.TUTORIAL)
+    if retry_in is not None:
+        raise NotYet("the tutorial is not ready", retry_in)
     tutorial = await content.body_of(tools.db, quiz.roadmap_id, quiz.concept_id, Kind.TUTORIAL)
     return await write_quiz(llm, work.assignment, tutorial["markdown"] if tutorial else "")
 
@@ -142,19 +142,19 @@ async def _quiz(tools: Tools, work: _Work, quiz: Piece, llm: Llm) -> dict[str, A
 Write = Callable[[Llm], Awaitable[dict[str, Any]]]
 
 
-async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> float | None:
-    """Writes one piece and settles it, however it went. Returns the seconds until it is tried again, if it is.
-
-    A settlement that is refused, or that PostgreSQL does not take, ends the whole job: its claims are no longer good.
-    """
+async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
+    """Writes one piece and settles it, however it went. A piece that was lost is nobody else's loss; when PostgreSQL
+    stays away, the claims of the whole job are no longer good."""
     try:
-        return await _try_piece(tools, work, piece, write)
-    except (Superseded, Outage) as exc:
+        await _try_piece(tools, work, piece, write)
+    except Superseded as exc:
+        work.hold.let_go(piece.kind)
+        log.info("piece_superseded", kind=piece.kind, reason=str(exc))
+    except Outage as exc:
         work.hold.lose(str(exc))
-        return None
 
 
-async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> float | None:
+async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
     """This is the job's border: what goes wrong with this piece costs this piece alone."""
     llm = Llm(tools.provider, RunLedger(tools.db, piece.run_id, piece.claim, piece.concept_id, piece.kind))
     started = time.monotonic()
@@ -167,22 +167,14 @@ async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> f
         raise
     except Outage as exc:
         work.hold.let_go(piece.kind)
-        return await wait(tools, piece, exc, llm.spent)
+        await wait(tools, piece, exc, llm.spent)
     except Unusable as exc:
         work.hold.let_go(piece.kind)
-        return await give_up(tools, piece, exc, llm.spent)
+        await give_up(tools, piece, exc, llm.spent)
     except Exception as exc:
         log.exception("piece_failed", kind=piece.kind)
         work.hold.let_go(piece.kind)
-        hidden = Unusable("internal", f"an internal error ({type(exc).__name__})")
-        return await give_up(tools, piece, hidden, llm.spent)
-    return None
-
-
-async def _after_timeout(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
-    for piece in [piece for piece in pieces if piece.kind in hold.pieces]:
-        hold.let_go(piece.kind)
-        await give_up(tools, piece, Unusable("timeout", f"not done within {TIMEOUT:.0f} s"), ())
+        await give_up(tools, piece, policy.internal(exc), llm.spent)
 
 
 async def _assignment(tools: Tools, piece: Piece) -> Assignment:
@@ -206,14 +198,6 @@ def _split(structure: Structure, concept_id: str) -> tuple[tuple[str, ...], Conc
     titles = [concept.title for concept in concepts]
     before, after = titles[max(0, place - NEIGHBOURS) : place], titles[place + 1 : place + 1 + NEIGHBOURS]
     return tuple(before), concepts[place], tuple(after)
-
-
-def _hold(pieces: Sequence[Piece]) -> Hold:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101  a coroutine that runs has a task
-    first = pieces[0]
-    claims = {piece.kind: piece.claim for piece in pieces}
-    return Hold(first.run_id, task, roadmap_id=first.roadmap_id, concept_id=first.concept_id, pieces=claims)
 
 
 def _signature(tools: Tools) -> dict[str, str]:
