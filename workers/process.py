@@ -8,10 +8,10 @@ import structlog
 from arq.worker import Function
 
 from roadmap.queue.pool import arq_pool
-from roadmap.queue.signals import until_signal
 from roadmap.queue.stock import stock_settings
 from roadmap.queue.worker import Worker
 from roadmap.settings import Settings, read_settings
+from roadmap.signals import until_signal
 
 log = structlog.get_logger()
 OpenTools = Callable[[Settings], AbstractAsyncContextManager[dict[str, Any]]]

@@ -15,6 +15,7 @@ from roadmap.runs import store as runs
 from roadmap.runs.model import DraftClaim
 from roadmap.runs.service import insert_roadmap
 
+ANY = 1_000  # crashes
 LEASE = 30.0
 
 
@@ -40,11 +41,11 @@ class OpenRun:
     run_id: UUID
     concept_id: UUID
 
-    async def claim(self, worker: str = "w1", lease: float = LEASE) -> list[Piece]:
-        return await content.claim_pieces(self.db, self.run_id, self.concept_id, worker, lease)
+    async def claim(self, worker: str = "w1", lease: float = LEASE, crashes: int = ANY) -> list[Piece]:
+        return await content.claim_pieces(self.db, self.run_id, self.concept_id, worker, lease, crashes)
 
-    async def claim_draft(self, worker: str, lease: float = LEASE) -> DraftClaim | None:
-        return await runs.claim_draft(self.db, self.run_id, worker, lease)
+    async def claim_draft(self, worker: str, lease: float = LEASE, crashes: int = ANY) -> DraftClaim | None:
+        return await runs.claim_draft(self.db, self.run_id, worker, lease, crashes)
 
     async def back_to_queued(self) -> None:
         """As before its plan."""
@@ -62,7 +63,7 @@ async def open_run(db: Database, kinds: tuple[Kind, ...] = tuple(Kind)) -> OpenR
     started = await insert_roadmap(db, user_id, Wishes("Learn SQL"))
     concept_id = new_id()
     async with db.transaction() as tx:
-        claim = await runs.claim_draft(tx, started.run_id, "w0", LEASE)
+        claim = await runs.claim_draft(tx, started.run_id, "w0", LEASE, ANY)
         assert claim is not None
         await content.create_pieces(tx, started.roadmap_id, started.run_id, [concept_id], kinds)
         await runs.start_writing(tx, claim)

@@ -78,6 +78,14 @@ async def test_after_the_lease_another_worker_takes_over_and_the_crash_counts(ru
     assert {(piece.claim, piece.crashes, piece.failures) for piece in again} == {(3, 2, 0)}
 
 
+async def test_what_has_seen_too_many_crashes_is_left_to_somebody_else(run: OpenRun) -> None:
+    await run.claim("w1", lease=0)
+    await run.claim("w2", lease=0)
+
+    assert await run.claim("w3", crashes=2) == [], "to take it over would count the second"
+    assert {piece.crashes for piece in await run.claim("w3", crashes=3)} == {2}
+
+
 async def test_a_piece_that_waits_is_not_taken_before_its_time_by_a_job_for_its_sibling(run: OpenRun) -> None:
     pieces = await run.claim()
     tutorial = next(piece for piece in pieces if piece.kind is Kind.TUTORIAL)

@@ -54,7 +54,7 @@ async def test_a_run_canceled_while_it_is_drafted_ends_there(whole: Whole) -> No
     await whole.calls(2)
     run = (await whole.api.get(f"/v1/roadmaps/{roadmap_id}")).json()["run"]["id"]
     assert (await whole.api.post(f"/v1/runs/{run}/cancel")).json()["status"] == "canceled"
-    await whole.stack["content"].says("draft_ended_early", within=2)
+    await whole.stack["content"].says("draft_superseded", within=2)
     assert len(whole.model.calls) == 2
     assert await check_run(whole.db, roadmap_id, "run.canceled") == []
 

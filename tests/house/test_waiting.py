@@ -11,7 +11,7 @@ TASK_OWNERS = {
     "roadmap.embedded.supervisor._before": "a race of two waits, both awaited before it returns",
     "roadmap.execution_log.jobs.open_committer": "awaited on close; its faults go to the jobs that wait for it",
     "roadmap.execution_log.recorder.open_recorder": "ends after the last flush, which a TaskGroup's cancel would cut",
-    "roadmap.queue.signals.until_signal": "a signal has to cancel the work and not the process; awaited there",
+    "roadmap.signals.until_signal": "a signal has to cancel the work and not the process; awaited there",
     "roadmap.queue.worker.Worker": "arq's own main loop wants plain tasks; close() awaits them",
 }
 

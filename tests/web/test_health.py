@@ -208,3 +208,10 @@ async def test_a_schema_that_is_behind_is_named(database_url: str, redis_url: st
         answer = await client.get("/ready")
     assert answer.status_code == 503
     assert "roadmap migrate" in answer.json()["checks"]["postgresql"]
+
+
+async def test_a_signal_while_web_waits_for_postgresql_ends_it_with_0(tmp_path: Path, redis_url: str) -> None:
+    async with open_stack(tmp_path, "postgresql://roadmap@127.0.0.1:1/roadmap", redis_url) as stack:
+        web = await stack.launch("web")
+        await web.says("database_away")
+        assert await stack.terminate("web", within=5) == 0

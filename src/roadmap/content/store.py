@@ -63,6 +63,7 @@ WITH free AS (
       AND content.status IN ('pending', 'writing') AND content.due_at IS NOT NULL
       AND (content.claimed_by IS NULL OR content.due_at <= clock_timestamp())
       AND (content.not_before IS NULL OR content.not_before <= clock_timestamp())
+      AND content.crashes + (content.claimed_by IS NOT NULL)::int < $5
     ORDER BY content.kind FOR NO KEY UPDATE OF content
 )
 UPDATE content SET
@@ -74,10 +75,12 @@ RETURNING content.roadmap_id, run_id, content.concept_id, content.kind, claim, f
 """
 
 
-async def claim_pieces(db: Executor, run_id: UUID, concept_id: UUID, worker: str, lease: float) -> list[Piece]:
-    """Takes every open piece of the concept whose time has come, for `lease` seconds by the database's clock. Empty:
-    nothing to do."""
-    rows = await db.fetch(CLAIM_PIECES, run_id, concept_id, worker, lease)
+async def claim_pieces(
+    db: Executor, run_id: UUID, concept_id: UUID, worker: str, lease: float, crashes: int
+) -> list[Piece]:
+    """Takes every open piece of the concept whose time has come and that saw fewer `crashes`, for `lease` seconds by
+    the database's clock. Empty: nothing to do."""
+    rows = await db.fetch(CLAIM_PIECES, run_id, concept_id, worker, lease, crashes)
     return [_load(row) for row in rows]
 
 

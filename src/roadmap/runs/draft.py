@@ -1,7 +1,6 @@
 """The job `draft`: the durable steps up to a plan, which ends in one transaction and a fan-out of concept jobs."""
 
 import asyncio
-import random
 from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
@@ -39,14 +38,27 @@ async def draft(tools: Tools, run_id: UUID) -> None:
     Raises CancelledError alone: what else ends the job early is left to the sweeper.
     """
     with scope(run_id=run_id), suppress(Superseded, Outage):
-        claim = await _claim(tools, run_id)
-        if claim is not None:
-            await _hold_and_draft(tools, claim)
+        if not await _claim_and_draft(tools, run_id, policy.SUSPECT):
+            await _draft_suspect(tools, run_id)
 
 
-async def _claim(tools: Tools, run_id: UUID) -> DraftClaim | None:
+async def _draft_suspect(tools: Tools, run_id: UUID) -> None:
+    async with tools.suspects.turn() as alone:
+        if alone:
+            await _claim_and_draft(tools, run_id, policy.ANY)
+
+
+async def _claim_and_draft(tools: Tools, run_id: UUID, crashes: int) -> bool:
+    """Whether the run was there to be drafted and saw fewer `crashes`."""
+    claim = await _claim(tools, run_id, crashes)
+    if claim is not None:
+        await _hold_and_draft(tools, claim)
+    return claim is not None
+
+
+async def _claim(tools: Tools, run_id: UUID, crashes: int) -> DraftClaim | None:
     async with tools.db.transaction() as tx:
-        claim = await store.claim_draft(tx, run_id, tools.leases.worker, tools.leases.lease)
+        claim = await store.claim_draft(tx, run_id, tools.leases.worker, tools.leases.lease, crashes)
         if claim is not None and claim.claim == 1:
             started = RunMoved(run_id=show_id(Prefix.RUN, run_id), status=RunStatus.DRAFTING)
             await events.append(tx, claim.roadmap_id, [Notice(EventType.RUN_STARTED, started)])
@@ -59,7 +71,7 @@ async def _hold_and_draft(tools: Tools, claim: DraftClaim) -> None:
         with tools.leases.hold(hold):
             await announce(tools.queue, claim.roadmap_id)
             tools.recorder.note(Category.RUN, "drafting started", claim=claim.claim, crashes=claim.crashes)
-            await _draft_or_part(tools, claim, hold)
+            await _draft(tools, claim, hold)
     except Superseded as exc:
         log.info("draft_superseded", reason=str(exc))
     except asyncio.CancelledError:
@@ -68,23 +80,12 @@ async def _hold_and_draft(tools: Tools, claim: DraftClaim) -> None:
         raise
 
 
-async def _draft_or_part(tools: Tools, claim: DraftClaim, hold: Hold) -> None:
-    """What was there when two workers died is drafted alone: should it kill the next one, its neighbours are not to
-    blame. It waits without a slot."""
-    if claim.crashes >= policy.MOST_CRASHES:
-        await fail_run(tools, claim, policy.worker_died(claim.crashes))
-    elif claim.crashes < policy.SUSPECT:
-        await _draft(tools, claim, hold)
-    elif tools.leases.suspect.locked():
-        hold.let_go()
-        await persist(lambda: _defer(tools, claim, random.uniform(1, 5)))  # noqa: S311  spreads the suspects
-    else:
-        async with tools.leases.suspect:
-            await _draft(tools, claim, hold)
-
-
 async def _draft(tools: Tools, claim: DraftClaim, hold: Hold) -> None:
     """One try, and what becomes of the run when it fails: the job's border."""
+    if claim.crashes >= policy.MOST_CRASHES:
+        hold.let_go()
+        await fail_run(tools, claim, policy.worker_died(claim.crashes))
+        return
     try:
         async with asyncio.timeout(policy.TIMEOUT):
             wishes = Wishes.load(claim.goal, claim.preferences)

@@ -86,7 +86,6 @@ class Leases:
     def __init__(self, db: Database, worker: str, lease: float) -> None:
         self.worker = worker
         self.lease = lease
-        self.suspect = asyncio.Lock()  # held by work that may be what kills workers: one at a time
         self._db = db
         self._holds: set[Hold] = set()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from roadmap.errors import Outage, TimedOut, Unusable
 
 __all__ = [
+    "ANY",
     "MOST_CRASHES",
     "RETRY_IN",
     "SUSPECT",
@@ -20,9 +21,10 @@ __all__ = [
 MOST_FAILURES = 2
 # The model did not end within LLM_TIMEOUT: the provider may be having a bad time, or the question be too large for it.
 MOST_TIMEOUTS = 5
-# Leases that ran out. After one less the work is a suspect: it is done alone, so that it takes no neighbours with it.
+# Leases that ran out. After one less the work is a suspect (suspects.py).
 MOST_CRASHES = 3
 SUSPECT = MOST_CRASHES - 1
+ANY = 1_000_000
 RETRY_IN = 1.0
 # One job. Its calls have time-outs of their own; arq's, which is final, comes later.
 TIMEOUT = 1_800.0

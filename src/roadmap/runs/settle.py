@@ -78,10 +78,10 @@ async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent
     await persist(lambda: _defer(tools, [piece], retry_in, spent, failed=timed_out))
 
 
-async def hand_back(tools: Tools, pieces: Sequence[Piece], retry_in: float = 0) -> None:
+async def hand_back(tools: Tools, pieces: Sequence[Piece]) -> None:
     """Lets pieces of one concept go, because this job ends early; costs them no try. What is settled or was taken
     over stays as it is."""
-    await _defer(tools, pieces, retry_in, (), failed=False)
+    await _defer(tools, pieces, 0, (), failed=False)
 
 
 async def _defer(

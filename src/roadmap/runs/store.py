@@ -79,14 +79,15 @@ FROM roadmaps
 WHERE runs.id = $1 AND roadmaps.id = runs.roadmap_id AND runs.status IN ('queued', 'drafting')
   AND (claimed_by IS NULL OR due_at <= clock_timestamp())
   AND (not_before IS NULL OR not_before <= clock_timestamp())
+  AND crashes + (claimed_by IS NOT NULL)::int < $4
 RETURNING runs.id AS run_id, runs.roadmap_id, runs.user_id, claim, failures, crashes, runs.created_at, goal, preferences
 """
 
 
-async def claim_draft(tx: Executor, run_id: UUID, worker: str, lease: float) -> DraftClaim | None:
-    """Takes the run for this worker, `lease` seconds by the database's clock. None: it is taken, planned or ended, or
-    its time has not come."""
-    row = await tx.fetchrow(CLAIM_DRAFT, run_id, worker, lease)
+async def claim_draft(tx: Executor, run_id: UUID, worker: str, lease: float, crashes: int) -> DraftClaim | None:
+    """Takes the run for this worker, `lease` seconds by the database's clock. None: it is taken, planned or ended, its
+    time has not come, or it saw as many `crashes`."""
+    row = await tx.fetchrow(CLAIM_DRAFT, run_id, worker, lease, crashes)
     return DraftClaim(**row) if row else None
 
 

@@ -5,7 +5,6 @@ fails, fails by itself.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -56,9 +55,23 @@ async def write_concept(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
     Raises CancelledError alone: what else ends the job early is left to the sweeper.
     """
     with scope(run_id=run_id, concept_id=concept_id), suppress(Superseded, Outage):
-        pieces = await content.claim_pieces(tools.db, run_id, concept_id, tools.leases.worker, tools.leases.lease)
-        if pieces:
-            await _hold_and_write(tools, pieces)
+        if not await _claim_and_write(tools, run_id, concept_id, policy.SUSPECT):
+            await _write_suspects(tools, run_id, concept_id)
+
+
+async def _write_suspects(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
+    async with tools.suspects.turn() as alone:
+        if alone:
+            await _claim_and_write(tools, run_id, concept_id, policy.ANY)
+
+
+async def _claim_and_write(tools: Tools, run_id: UUID, concept_id: UUID, crashes: int) -> bool:
+    """Whether there was a piece to write that saw fewer `crashes`."""
+    leases = tools.leases
+    pieces = await content.claim_pieces(tools.db, run_id, concept_id, leases.worker, leases.lease, crashes)
+    if pieces:
+        await _hold_and_write(tools, pieces)
+    return bool(pieces)
 
 
 async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
@@ -69,7 +82,7 @@ async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
     try:
         with tools.leases.hold(hold):
             async with asyncio.timeout(policy.TIMEOUT):
-                await _write_or_part(tools, hold, pieces)
+                await _write(tools, hold, await _fail_the_dead(tools, hold, pieces))
     except (Superseded, Outage) as exc:
         log.info("write_ended_early", reason=str(exc))
         # One piece was lost, or none could be begun: the others must not wait for their lease, nor count a crash.
@@ -87,19 +100,6 @@ async def _give_up_open(tools: Tools, hold: Hold, pieces: Sequence[Piece], error
     for piece in [piece for piece in pieces if piece.kind in hold.pieces]:
         with suppress(Superseded):
             await give_up(tools, piece, error, ())
-
-
-async def _write_or_part(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
-    """What was there when two workers died is written alone: should it kill the next one, its neighbours are not to
-    blame. It waits without a slot."""
-    if all(piece.crashes < policy.SUSPECT for piece in pieces):
-        await _write(tools, hold, pieces)
-    elif tools.leases.suspect.locked():
-        hold.pieces.clear()
-        await persist(lambda: hand_back(tools, pieces, random.uniform(1, 5)))  # noqa: S311  spreads the suspects
-    else:
-        async with tools.leases.suspect:
-            await _write(tools, hold, await _fail_the_dead(tools, hold, pieces))
 
 
 async def _fail_the_dead(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> list[Piece]:

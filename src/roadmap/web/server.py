@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from roadmap.errors import Misconfigured
 from roadmap.settings import Settings
+from roadmap.signals import until_signal
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState, open_web
 
@@ -37,6 +38,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+@until_signal
 async def serve_web(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
     with _listen(settings) as listener:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT where the worker does not yet, or no longer, listen to them."""
+"""SIGTERM and SIGINT where a server or a worker does not yet, or no longer, listen to them."""
 
 import asyncio
 import signal
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 
 def until_signal(serve: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Coroutine[Any, Any, None]]:
-    """A signal cancels `serve` until that handles signals itself (as a worker does), and ends it without an error.
+    """A signal cancels `serve` until that handles signals itself (as uvicorn and a worker do), and ends it quietly.
 
     Afterwards signals are ignored: the exit takes a moment, and one more must not become its code.
     """
