@@ -79,7 +79,8 @@ def pool(settings: Settings, process: Process) -> Pool:
         size=sizes[process],
         name=f"roadmap-{process}",
         behind_transaction_pooler=settings.behind_transaction_pooler,
-        # A request must not wait for a statement as long as a worker may.
+        # A request must not wait as long as a worker may.
+        acquire_timeout=3.0 if process is Process.WEB else 5.0,
         statement_timeout=5.0 if process is Process.WEB else 15.0,
     )
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec
 
-__all__ = ["until_signal"]
+__all__ = ["hand_over_signals", "until_signal"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -27,8 +27,15 @@ def until_signal(serve: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, C
             loop.add_signal_handler(number, task.cancel)
         with suppress(asyncio.CancelledError):
             await task
+        hand_over_signals()
         for number in _SIGNALS:
-            loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
     return served
+
+
+def hand_over_signals() -> None:
+    """For a server that sets handlers of its own with `signal.signal`, beside which the loop's would still be called.
+    Nothing may be awaited between this and that."""
+    for number in _SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)

@@ -4,7 +4,7 @@ import pytest
 from inside import Api
 from problem_checks import check_problem
 
-from roadmap.ids import Prefix, new_id, parse_id
+from roadmap.ids import new_id
 
 GOAL = {"goal": "Learn SQL"}
 
@@ -19,16 +19,6 @@ async def test_a_host_that_is_none_changes_nothing(api: Api, host: str) -> None:
     assert [answer.status_code for answer in (*created, again, page)] == [202, 202, 202, 200]
     assert created[0].json() == created[1].json() == again.json()
     assert page.headers["link"].startswith("</v1/roadmaps?limit=1&q=learn&after=")
-
-
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [("00-" + "a" * 32 + "-" + "b" * 16 + "-01", True), ("", False), ("x" * 5_000, False), ("00-\x00", False)],
-)
-async def test_only_a_trace_that_is_one_is_carried_on(api: Api, given: str, kept: bool) -> None:
-    answer = await api.alice.post("/v1/roadmaps", json=GOAL, headers=[(b"traceparent", given.encode())])
-    run_id = parse_id(Prefix.RUN, answer.json()["run"]["id"])
-    assert await api.db.fetchval("SELECT traceparent FROM runs WHERE id = $1", run_id) == (given if kept else None)
 
 
 @pytest.mark.parametrize("given", ["", "x", "-1", "1.5", "1" * 30, "\u00b2", "0x1", "1\x00"])

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from roadmap.errors import Misconfigured
 from roadmap.settings import Settings
-from roadmap.signals import until_signal
+from roadmap.signals import hand_over_signals, until_signal
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState, open_web
 
@@ -43,7 +43,9 @@ async def serve_web(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
     with _listen(settings) as listener:
         async with open_web(settings) as state:
-            await Server(_configure(create_app(state), settings), state).serve([listener])
+            server = Server(_configure(create_app(state), settings), state)
+            hand_over_signals()
+            await server.serve([listener])
 
 
 def _configure(app: Starlette, settings: Settings) -> uvicorn.Config:
