@@ -11,6 +11,9 @@ from stack import eventually
 from roadmap.database import Database, Row
 from roadmap.events.hub import BACKLOG, FETCH, Listener, open_hub
 from roadmap.events.store import READ_AFTER
+from roadmap.ids import new_id
+
+USER = new_id()
 
 
 class Held(Database):
@@ -40,13 +43,13 @@ async def take(listener: Listener, count: int) -> list[int]:
 async def test_who_comes_during_a_fetch_for_others_misses_nothing(api: Api, feed: Feed) -> None:
     db = Held(api.db)
     await feed.tell(3)
-    async with open_hub(db, feed.queue) as hub, hub.listen(feed.roadmap_id, 3) as early:
+    async with open_hub(db, feed.queue) as hub, hub.listen(feed.roadmap_id, 3, USER) as early:
         assert await take(early, 1) == [4]
         db.holding = True
         await feed.tell(1)
         async with asyncio.timeout(5):
             await db.held.wait()  # event 5, for the early one
-        async with hub.listen(feed.roadmap_id, 0) as late:
+        async with hub.listen(feed.roadmap_id, 0, USER) as late:
             db.holding = False
             db.free.set()
             assert await take(early, 1) == [5]
@@ -58,9 +61,9 @@ async def test_a_listener_who_takes_nothing_holds_nobody_up(api: Api, feed: Feed
     for _ in range(0, BACKLOG + 2 * FETCH, FETCH):
         await feed.tell(FETCH, aloud=False)
     hub = api.state.hub
-    async with hub.listen(feed.roadmap_id, 0) as lazy:
+    async with hub.listen(feed.roadmap_id, 0, USER) as lazy:
         await eventually(lambda: lazy.cut, "the listener is cut")
-        async with hub.listen(UUID(hex=other["id"].removeprefix("rm_")), 0) as listener:
+        async with hub.listen(UUID(hex=other["id"].removeprefix("rm_")), 0, USER) as listener:
             await eventually(lambda: not listener.caught_up, "the other roadmap's listener is served")
             assert (await listener.take()).seq == 1  # type: ignore[union-attr]
         assert lazy.seq == BACKLOG

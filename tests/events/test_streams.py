@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -10,7 +11,8 @@ from inside import Api
 from redis.asyncio import Redis
 from stack import api_client, eventually
 
-from roadmap.events.endpoints import _stream
+from roadmap.errors import TooMany
+from roadmap.events.endpoints import MOST_STREAMS_OF_ONE, _stream
 from roadmap.events.hub import BACKLOG
 from roadmap.ids import new_id
 
@@ -161,7 +163,7 @@ async def test_the_stream_says_what_proxies_must_know(api: Api, url: str, feed: 
 
 
 def test_a_quiet_stream_is_kept_alive_through_proxies(api: Api) -> None:
-    assert _stream(api.state.hub, new_id(), 0).ping_interval == 15
+    assert _stream(api.state.hub, new_id(), 0, new_id()).ping_interval == 15
 
 
 async def test_a_head_request_opens_no_stream(api: Api, url: str, feed: Feed) -> None:
@@ -185,3 +187,14 @@ async def test_a_reader_who_takes_nothing_is_cut_and_resumes(api: Api, url: str,
         while not received or received[-1] < count + 2:
             received += seqs(await read(client, feed.path, received[-1] if received else 0))
     assert received == list(range(1, count + 3))
+
+
+async def test_one_caller_cannot_take_every_stream(api: Api) -> None:
+    greedy, other = new_id(), new_id()
+    async with AsyncExitStack() as open_streams:
+        for _ in range(MOST_STREAMS_OF_ONE):
+            await open_streams.enter_async_context(api.state.hub.listen(new_id(), 0, greedy))
+        with pytest.raises(TooMany, match="close some"):
+            _stream(api.state.hub, new_id(), 0, greedy)
+        _stream(api.state.hub, new_id(), 0, other)
+    assert api.state.hub.count(greedy) == api.state.hub.count() == 0

@@ -32,6 +32,7 @@ RETRY_MS = 3_000
 HEARTBEAT = 15
 SEND_TIMEOUT = 10.0
 MOST_STREAMS = 2_000
+MOST_STREAMS_OF_ONE = 500
 MOST_SEQ = 2**62
 LAST_EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -67,7 +68,7 @@ async def read_events(db: Database, _queue: Queue, call: Call[NoBody, EventsQuer
         return await _page(db, roadmap_id, after, call.query.limit)
     if not stream.active and after >= stream.last_seq:
         return Response(status_code=204)  # tells an EventSource to stop reconnecting
-    return _stream(call.request.state.hub, roadmap_id, after)
+    return _stream(call.request.state.hub, roadmap_id, after, call.user_id)
 
 
 async def _page(db: Database, roadmap_id: UUID, after: int, limit: int) -> JSONAnswer:
@@ -82,11 +83,13 @@ async def _page(db: Database, roadmap_id: UUID, after: int, limit: int) -> JSONA
     )
 
 
-def _stream(hub: Hub, roadmap_id: UUID, after: int) -> "_Stream":
+def _stream(hub: Hub, roadmap_id: UUID, after: int, user_id: UUID) -> "_Stream":
     if hub.count() >= MOST_STREAMS:
-        raise TooMany("too many event streams are open", retry_in=10)
+        raise TooMany("too many event streams are open here", retry_in=10)
+    if hub.count(user_id) >= MOST_STREAMS_OF_ONE:
+        raise TooMany(f"you have {MOST_STREAMS_OF_ONE} event streams open; close some", retry_in=10)
     return _Stream(
-        _follow(hub, roadmap_id, after),
+        _follow(hub, roadmap_id, after, user_id),
         ping=HEARTBEAT,
         send_timeout=SEND_TIMEOUT,
         headers={"Cache-Control": "no-cache, no-transform"},
@@ -103,10 +106,10 @@ class _Stream(EventSourceResponse):
             log.info("stream_cut", path=scope["path"])
 
 
-async def _follow(hub: Hub, roadmap_id: UUID, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _follow(hub: Hub, roadmap_id: UUID, after: int, user_id: UUID) -> AsyncIterator[ServerSentEvent]:
     """Ends after a terminal event, with `bye` when this process stops, and silently for a reader who is too slow."""
     yield ServerSentEvent(comment="ready", retry=RETRY_MS)
-    async with hub.listen(roadmap_id, after) as listener:
+    async with hub.listen(roadmap_id, after, user_id) as listener:
         while True:
             try:
                 event = await listener.take()

@@ -5,7 +5,7 @@ publish would have hidden.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -80,14 +80,16 @@ class Hub:
         self._db = db
         self._queue = queue
         self._listeners: defaultdict[UUID, set[Listener]] = defaultdict(set)
+        self._by_user: Counter[UUID] = Counter()
         self._stale: set[UUID] = set()
         self._wake = asyncio.Event()
         self._closing = False
 
     @asynccontextmanager
-    async def listen(self, roadmap_id: UUID, seq: int) -> AsyncIterator[Listener]:
+    async def listen(self, roadmap_id: UUID, seq: int, user_id: UUID) -> AsyncIterator[Listener]:
         """A listener for what follows `seq`: first what PostgreSQL has, then what comes."""
         listener = Listener(seq)
+        self._by_user[user_id] += 1
         self._listeners[roadmap_id].add(listener)
         self._mark(roadmap_id)
         if self._closing:
@@ -95,12 +97,14 @@ class Hub:
         try:
             yield listener
         finally:
+            self._by_user -= Counter([user_id])  # forgets whom it counts no more
             self._listeners[roadmap_id].discard(listener)
             if not self._listeners[roadmap_id]:
                 del self._listeners[roadmap_id]
 
-    def count(self) -> int:
-        return sum(map(len, self._listeners.values()))
+    def count(self, user_id: UUID | None = None) -> int:
+        """Listeners of this process, or those of one user."""
+        return self._by_user[user_id] if user_id is not None else self._by_user.total()
 
     def close(self) -> None:
         """Ends every listener; new ones end at once. Called when the process stops accepting."""
