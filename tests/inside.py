@@ -17,7 +17,8 @@ import asyncpg
 import httpx
 import uvicorn
 from pydantic import SecretStr
-from stack import eventually, in_process
+from stack import authorization
+from waiting import eventually
 
 from roadmap.accounts.keys import create_key
 from roadmap.database import Database
@@ -26,7 +27,7 @@ from roadmap.settings import Settings
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState, open_web
 
-__all__ = ["Api", "open_api", "own_database", "own_redis", "serving", "two_keys"]
+__all__ = ["Api", "in_process", "open_api", "own_database", "own_redis", "serving", "two_keys"]
 
 
 @asynccontextmanager
@@ -67,6 +68,19 @@ async def open_api(database_url: str, redis_url: str, **settings: Any) -> AsyncI
         keys = await two_keys(db)
         async with in_process(state, keys[0]) as alice, in_process(state, keys[1]) as bob, in_process(state) as nobody:
             yield Api(state, db, keys, alice, bob, nobody)
+
+
+@asynccontextmanager
+async def in_process(state: WebState, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application itself, without a socket. It buffers: for streams there is `serving`."""
+    app = create_app(state)
+
+    async def with_state(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "state": {"web": state, "hub": state.hub}}, receive, send)
+
+    transport = httpx.ASGITransport(with_state)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=authorization(key)) as client:
+        yield client
 
 
 async def two_keys(db: Database) -> tuple[str, str]:

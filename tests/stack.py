@@ -14,7 +14,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,11 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from waiting import eventually
 
 from roadmap.settings import Settings
-from roadmap.web.app import create_app
-from roadmap.web.state import WebState
 
-__all__ = [
-    "Child",
-    "Stack",
-    "api_client",
-    "eventually",
-    "finish",
-    "in_process",
-    "open_stack",
-]
+__all__ = ["Child", "Stack", "api_client", "authorization", "finish", "open_stack"]
 
 PROGRAM = Path(sys.executable).with_name("roadmap")
 READY = {"web": "web_ready", "content": "worker_ready", "logs": "worker_ready"}
@@ -167,22 +158,9 @@ _OUR_VARIABLES = {name.upper() for name in Settings.model_fields} | {"OPENAI_API
 
 
 @asynccontextmanager
-async def in_process(state: WebState, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application itself, without a socket. It buffers: for streams there is `serving`."""
-    app = create_app(state)
-
-    async def with_state(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "state": {"web": state, "hub": state.hub}}, receive, send)
-
-    transport = httpx.ASGITransport(with_state)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=_authorization(key)) as client:
-        yield client
-
-
-@asynccontextmanager
 async def api_client(url: str, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, headers=_authorization(key), timeout=30, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=url, headers=authorization(key), timeout=30, limits=limits) as client:
         yield client
 
 
@@ -197,19 +175,5 @@ async def finish(client: httpx.AsyncClient, roadmap_id: str, *, within: float = 
     return roadmap
 
 
-async def eventually(condition: Callable[[], Any], what: str, *, within: float = 15.0) -> Any:
-    """Waits until `condition`, a function or a coroutine function, returns something true; returns that."""
-    try:
-        async with asyncio.timeout(within):
-            while True:
-                outcome = condition()
-                outcome = await outcome if isinstance(outcome, Awaitable) else outcome
-                if outcome:
-                    return outcome
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"not within {within} s: {what}")
-
-
-def _authorization(key: str | None) -> dict[str, str]:
+def authorization(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}

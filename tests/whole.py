@@ -21,10 +21,12 @@ from uuid import UUID
 
 import httpx
 import orjson
+from inside import in_process
 from model_server import Behaviour, Call, ModelServer, model_server, status
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from stack import Stack, eventually, finish, in_process, open_stack
+from stack import Stack, finish, open_stack
+from waiting import eventually
 
 from roadmap.database import Database
 from roadmap.ids import Prefix, parse_id

@@ -12,7 +12,7 @@ import structlog
 
 from roadmap.errors import Misconfigured, Outage
 
-__all__ = ["Connection", "Database", "Executor", "Pool", "Row", "open_database"]
+__all__ = ["Connection", "Database", "Executor", "Pool", "Row", "like_pattern", "open_database"]
 
 log = structlog.get_logger()
 
@@ -104,6 +104,14 @@ class Database:
             raise Outage("another transaction was in the way", retry_in=0.1) from exc
         except _AWAY as exc:
             raise Outage("the database does not answer", retry_in=2) from exc
+
+
+def like_pattern(text: str | None) -> str | None:
+    """What LIKE and ILIKE look for to find `text` anywhere, letter by letter; None when there is nothing to find."""
+    if not text:
+        return None
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from inside import Api, open_api
-from stack import api_client, in_process, open_stack
+from stack import api_client, open_stack
 
 from roadmap.accounts.keys import KeyRing, create_key
 from roadmap.errors import Invalid, Unauthorized
@@ -84,10 +84,10 @@ async def test_the_last_use_is_written_once_a_minute(api: Api) -> None:
 async def test_a_machine_of_one_user_needs_no_key(
     database_url: str, redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with open_api(database_url, redis_url, auth_mode="none") as api, in_process(api.state) as client:
-        created = await client.post(PATH, json={"goal": "Learn SQL"})
+    async with open_api(database_url, redis_url, auth_mode="none") as api:
+        created = await api.nobody.post(PATH, json={"goal": "Learn SQL"})
         assert created.status_code == 202
-        rows = (await client.get(PATH)).json()["data"]
+        rows = (await api.nobody.get(PATH)).json()["data"]
         of_alice = (await api.alice.get(PATH)).json()["data"]  # a key makes no difference here
     assert [row["id"] for row in rows] == [created.json()["id"]]
     assert of_alice == rows

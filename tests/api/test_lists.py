@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from inside import Api
-from stack import in_process
+from inside import Api, in_process
 
 from roadmap.database import Database, Row
 

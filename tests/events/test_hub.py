@@ -6,7 +6,7 @@ from uuid import UUID
 
 from feed import Feed
 from inside import Api
-from stack import eventually
+from waiting import eventually
 
 from roadmap.database import Database, Row
 from roadmap.events.hub import BACKLOG, FETCH, Listener, open_hub

@@ -9,7 +9,8 @@ import pytest
 from feed import Feed, read, reading, seqs
 from inside import Api
 from redis.asyncio import Redis
-from stack import api_client, eventually
+from stack import api_client
+from waiting import eventually
 
 from roadmap.errors import TooMany
 from roadmap.events.endpoints import MOST_STREAMS_OF_ONE, _stream

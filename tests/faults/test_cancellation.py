@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stack import eventually
+from waiting import eventually
 from whole import EVENTS, Whole, check_queues, check_run, offline, open_whole, rows
 
 

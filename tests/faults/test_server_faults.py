@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stack import eventually
+from waiting import eventually
 from whole import check_log, check_queues, check_run, offline, open_whole
 
 from roadmap.embedded.postgres import PostgresServer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import eventually
+from waiting import eventually
 from whole import BODIES, PIECES, Whole, check_log, check_run, offline, open_whole, rows
 
 CONCURRENCY = 5

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import api_client, eventually, finish
+from stack import api_client, finish
+from waiting import eventually
 from whole import (
     Whole,
     check_ledger,

@@ -4,13 +4,12 @@ import asyncio
 import shutil
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from waiting import eventually
 
 from roadmap.queue.connection import FAULTS
 
@@ -55,20 +54,6 @@ class RedisServer:
             return bool(await self.client.ping())
         except FAULTS:
             return False
-
-
-async def eventually(condition: Callable[[], Any], what: str, *, within: float = 15.0) -> Any:
-    """Waits until `condition`, a function or a coroutine function, returns something true; returns that."""
-    try:
-        async with asyncio.timeout(within):
-            while True:
-                outcome = condition()
-                outcome = await outcome if isinstance(outcome, Awaitable) else outcome
-                if outcome:
-                    return outcome
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"not within {within} s: {what}")
 
 
 def free_port() -> int:

@@ -9,7 +9,8 @@ import arq.constants
 import arq.cron
 import arq.worker
 import pytest
-from redis_server import RedisServer, eventually
+from redis_server import RedisServer
+from waiting import eventually
 from working import Journal, working
 
 from roadmap.queue.client import Queue

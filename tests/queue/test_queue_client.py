@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 import orjson
 import pytest
-from redis_server import RedisServer, eventually, free_port
+from redis_server import RedisServer, free_port
+from waiting import eventually
 
 from roadmap.queue.breaker import Breaker
 from roadmap.queue.client import Queue, open_queue

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis_server import RedisServer, eventually
+from redis_server import RedisServer
+from waiting import eventually
 from working import Journal, working
 
 from roadmap.queue.client import Queue

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from arq.cron import cron
 from arq.worker import Retry
-from redis_server import RedisServer, eventually
+from redis_server import RedisServer
+from waiting import eventually
 from working import Journal, named, working
 
 from roadmap.errors import Outage

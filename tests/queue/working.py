@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis_server import eventually
+from waiting import eventually
 
 from roadmap.queue.pool import arq_pool
 from roadmap.queue.worker import Worker

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 from inside import Api, open_api, two_keys
-from stack import Stack, api_client, eventually, finish, in_process, open_stack
+from stack import Stack, api_client, finish, open_stack
+from waiting import eventually
 
 from roadmap.database import Database, Pool, open_database
 from roadmap.embedded.servers import LocalServers, local_servers
@@ -201,11 +202,11 @@ async def test_while_every_connection_is_taken_callers_are_sent_away_in_time(dat
 
 
 async def test_a_schema_that_is_behind_is_named(database_url: str, redis_url: str) -> None:
-    async with open_api(database_url, redis_url) as api, in_process(api.state) as client:
+    async with open_api(database_url, redis_url) as api:
         await api.db.execute(
             "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)"
         )
-        answer = await client.get("/ready")
+        answer = await api.nobody.get("/ready")
     assert answer.status_code == 503
     assert "roadmap migrate" in answer.json()["checks"]["postgresql"]
 

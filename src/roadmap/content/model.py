@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from roadmap.llm.answer import Answer
 from roadmap.roadmaps.model import Concept, LearnerLevel
 
 __all__ = ["Assignment", "ContentStatus", "Question", "QuestionKind", "QuizAnswer", "Resource", "ResourcesAnswer"]
@@ -34,12 +35,6 @@ class QuestionKind(StrEnum):
     SINGLE = "single"
     MULTIPLE = "multiple"
     TRUE_FALSE = "true_false"
-
-
-class Answer(BaseModel):
-    """Extra fields are ignored: a model that says more than it was asked has still answered."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Resource(Answer):

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from roadmap.llm.answer import Answer
 from roadmap.roadmaps.model import LearnerLevel
 
 __all__ = ["Critique", "Intent", "Issue", "Outline", "OutlineConcept", "OutlineModule", "OutlineStage"]
@@ -11,12 +12,6 @@ __all__ = ["Critique", "Intent", "Issue", "Outline", "OutlineConcept", "OutlineM
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Paragraph = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
 Key = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
-
-
-class Answer(BaseModel):
-    """Extra fields are ignored: a model that says more than it was asked has still answered."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Intent(Answer):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from roadmap.database import Database, Executor, Row
+from roadmap.database import Database, Executor, Row, like_pattern
 from roadmap.errors import Outage
 from roadmap.execution_log.model import Category, Entry, Level
 
@@ -143,17 +143,10 @@ async def page(
         wanted.category,
         wanted.step,
         wanted.concept_id,
-        _pattern(wanted.text),
+        like_pattern(wanted.text),
         min(limit, PAGE_LIMIT),
     )
     return [_entry(row) for row in rows]
-
-
-def _pattern(text: str | None) -> str | None:
-    if not text:
-        return None
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
 
 
 def _entry(row: Row) -> Entry:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from roadmap.database import Executor, Row
+from roadmap.database import Executor, Row, like_pattern
 from roadmap.roadmaps.model import LearnerLevel, Structure, Wishes
 
 __all__ = ["CurrentPlan", "Filters", "add_version", "find_roadmap", "list_pieces", "list_roadmaps", "load_plan", "owns"]
@@ -120,9 +120,5 @@ ORDER BY roadmaps.id DESC LIMIT $3
 
 async def list_roadmaps(db: Executor, user_id: UUID, filters: Filters, after: UUID | None, limit: int) -> Sequence[Row]:
     """Newest first; `after` is the last roadmap of the page before."""
-    pattern = None if filters.text is None else f"%{_escape(filters.text)}%"
+    pattern = like_pattern(filters.text)
     return await db.fetch(LIST_ROADMAPS, user_id, after, limit, filters.status, pattern, filters.created_after)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
