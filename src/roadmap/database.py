@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -17,6 +18,8 @@ __all__ = ["Connection", "Database", "Executor", "Pool", "Row", "like_pattern", 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+CONNECT_WAIT = 60.0  # seconds for which PostgreSQL may still be starting
 Row = asyncpg.Record
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 RawPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -116,9 +119,11 @@ def like_pattern(text: str | None) -> str | None:
 
 @asynccontextmanager
 async def open_database(pool: Pool) -> AsyncIterator[Database]:
-    """Connects, waiting with back-off while PostgreSQL is still starting; closes within 5 s."""
-    async with asyncio.timeout(60):
-        raw = await _connect(pool)
+    """Connects, waiting with back-off while PostgreSQL is still starting; closes within 5 s.
+
+    Raises Misconfigured for an address that cannot be right, Outage when nobody answers for a minute.
+    """
+    raw = await _connect(pool)
     try:
         yield Database(raw, pool.acquire_timeout)
     finally:
@@ -126,16 +131,23 @@ async def open_database(pool: Pool) -> AsyncIterator[Database]:
 
 
 async def _connect(pool: Pool) -> RawPool:
-    pause = 0.1
+    pause, deadline = 0.1, asyncio.get_running_loop().time() + CONNECT_WAIT
     while True:
         try:
             return await _create(pool)
         except (ValueError, *_REFUSED) as exc:
-            raise Misconfigured(f"DATABASE_URL cannot be used: {type(exc).__name__}") from exc
+            raise Misconfigured(f"DATABASE_URL cannot be used: {exc}") from exc
         except _AWAY as exc:
-            log.warning("database_away", error=type(exc).__name__, retry_in=pause)
+            if asyncio.get_running_loop().time() > deadline:
+                raise Outage(f"PostgreSQL does not answer at {_place(pool.url)}: check DATABASE_URL") from exc
+            log.warning("database_away", place=_place(pool.url), error=type(exc).__name__, retry_in=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5)
+
+
+def _place(url: str) -> str:
+    """Host and port, which may be told; the rest of the URL may not."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "the local socket"
 
 
 async def _create(pool: Pool) -> RawPool:

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 def open_model(settings: Settings) -> AbstractAsyncContextManager[Provider]:
     """Raises Misconfigured in production when no model is named: an offline model there must be meant."""
+    if not settings.uses_offline_model and not (settings.llm_base_url or settings.llm_api_key.get_secret_value()):
+        raise Misconfigured("LLM_PROVIDER=http needs LLM_BASE_URL, or LLM_API_KEY for OpenAI's")
     if not settings.uses_offline_model:
         return open_provider(_remote(settings))
     if settings.environment is Environment.PRODUCTION and settings.llm_provider != "offline":

@@ -70,7 +70,7 @@ class KeyRing:
             user_id = await store.find_caller(db, sha256)
             self._remember(sha256, user_id)
         if user_id is None:
-            raise Unauthorized("this API key is unknown, expired or revoked")
+            raise Unauthorized("this API key is unknown or no longer good")
         return user_id
 
     def _remember(self, sha256: bytes, user_id: UUID | None) -> None:

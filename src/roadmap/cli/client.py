@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 from httpx_sse import aconnect_sse
 
+from roadmap.errors import Invalid
+
 __all__ = ["Client", "open_client"]
 
 
@@ -44,6 +46,9 @@ async def open_client(base_url: str) -> AsyncIterator[Client]:
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
-    response.raise_for_status()
+    """Raises Invalid with what the API says of a request that it refused."""
     answer: dict[str, Any] = response.json()
+    if response.is_error:
+        faults = [f"{fault['pointer'].lstrip('/')}: {fault['detail']}" for fault in answer["errors"]]
+        raise Invalid("; ".join(faults) or answer["detail"])
     return answer

@@ -49,7 +49,7 @@ class Show:
             case "content.failed":
                 self.say(f"  [red]{payload['kind']} failed: {escape(payload['message'])}[/red]")
             case kind if kind in TERMINAL:
-                self.say(f"[bold]{kind}[/bold] {escape(payload.get('message') or '')}")
+                self.say(f"[bold]{kind.replace('.', ' ')}[/bold] {escape(payload.get('message') or '')}".rstrip())
 
     def plan(self, roadmap: dict[str, Any]) -> None:
         plan = roadmap["plan"]
@@ -65,7 +65,7 @@ class Show:
     def opening(self, title: str, markdown: str) -> None:
         text = markdown if len(markdown) <= OPENING else markdown[:OPENING].rsplit("\n", 1)[0] + "\n\n…"
         self._console.rule(escape(title))
-        self._console.print(Markdown(text))
+        self._console.print(Markdown(text), soft_wrap=False)
         self._console.rule()
 
 
@@ -78,7 +78,7 @@ async def build_and_show(base_url: str, arguments: Namespace, show: Show) -> int
             async with asyncio.timeout(arguments.timeout):
                 end = await _follow(client, created, show)
         except TimeoutError:
-            show.say(f"not done within {arguments.timeout:.0f} s")
+            show.say(f"not done within {arguments.timeout:g} s")
             return 1
         await _show_result(client, created["links"]["self"], show)
     return 0 if end == "run.succeeded" else 1

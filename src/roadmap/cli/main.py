@@ -65,41 +65,61 @@ def _add_services(commands: Commands) -> None:
         ("logs", "work on the queue `logs`: the execution log, and chores"),
         ("start", "what SERVICE_TYPE says: api, content or logs (also without any command)"),
     ):
-        command = commands.add_parser(name, help=text, description=text.capitalize())
-        command.set_defaults(run=f"services:{name}")
+        _add(commands, name, text).set_defaults(run=f"services:{name}")
+
+
+def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
 
 
 def _add_admin(commands: Commands) -> None:
-    migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
+    migrate = _add(commands, "migrate", "bring the database's schema up to date")
     migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would run, change nothing")
     migrate.add_argument("--status", action="store_true", help="list what is applied and what is missing")
     migrate.set_defaults(run="admin:migrate")
-    check = commands.add_parser("check", help="show the configuration and what answers; 1 when something is wrong")
+    check = _add(commands, "check", "show the configuration and what answers; 1 when something is wrong")
     check.set_defaults(run="admin:check")
-    keys = commands.add_parser("keys", help="API keys").add_subparsers(
-        title="commands", metavar="COMMAND", required=True
-    )
-    create = keys.add_parser("create", help="make a key, printed once")
+    keys = _add(commands, "keys", "API keys").add_subparsers(title="commands", metavar="COMMAND", required=True)
+    create = _add(keys, "create", "make an API key, which is printed once")
     create.add_argument("--email", required=True, help="whose key; the user is created when there is none")
     create.add_argument("--name", default="default", help="what the key is for")
-    create.add_argument("--days", type=int, help="days until it expires (never)")
+    create.add_argument("--days", type=_positive, help="days until it expires (never)")
     create.set_defaults(run="admin:create_key")
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError("must be between 0 and 65535")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
 def _add_local(commands: Commands) -> None:
-    dev = commands.add_parser("dev", help="run everything on this machine, with its own PostgreSQL and Redis")
-    dev.add_argument("--port", type=int, default=8000, help="port of the API (8000)")
+    dev = _add(commands, "dev", "run everything on this machine, with its own PostgreSQL and Redis")
+    dev.add_argument("--port", type=_port, default=8000, help="port of the API (8000)")
     dev.set_defaults(run="local:dev")
-    demo = commands.add_parser("demo", help="make one roadmap here and now, and show it")
+    demo = _add(commands, "demo", "make one roadmap here and now, and show it")
     demo.add_argument("goal", nargs="?", default="Learn SQL in six weeks, 5 hours a week", help="what to learn")
     demo.add_argument("--keep", action="store_true", help="leave everything running afterwards")
     demo.add_argument("--language", default="en", help="of the roadmap: en, zh, … (en)")
     demo.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for the roadmap (120)")
     demo.set_defaults(run="local:demo")
     for command in (dev, demo):
-        command.add_argument("--data-dir", type=Path, default=Path(os.environ.get("DATA_DIR", ".data")), help="(.data)")
-    model = commands.add_parser("offline-model", help="serve the built-in model over HTTP, for tests and benchmarks")
-    model.add_argument("--port", type=int, default=0, help="0 picks a free one")
+        command.add_argument(
+            "--data-dir",
+            type=Path,
+            default=Path(os.environ.get("DATA_DIR", ".data")),
+            help="where the servers keep their files (.data)",
+        )
+    model = _add(commands, "offline-model", "serve the built-in model over HTTP, for tests and benchmarks")
+    model.add_argument("--port", type=_port, default=0, help="0 picks a free one")
     model.add_argument("--latency-ms", type=int, default=0, help="how long each answer takes")
     model.add_argument("--faults", default="", help='such as "429=0.05,500=0.01"')
     model.add_argument("--seed", type=int, default=0, help="of the faults")

@@ -46,10 +46,10 @@ def logs(_arguments: Namespace) -> int:
 
 def start(arguments: Namespace) -> int:
     """Raises Misconfigured for a SERVICE_TYPE that names none of the three."""
-    wanted = os.environ.get("SERVICE_TYPE", "")
+    wanted = os.environ.get("SERVICE_TYPE", "").strip().lower()
     if wanted in OLD_NAMES:
         print(f"roadmap: SERVICE_TYPE={wanted} is an old name of {OLD_NAMES[wanted]}", file=sys.stderr)
-    services = {"api": web, "content": content, "logs": logs}
+    services = {"api": web, "web": web, "content": content, "logs": logs}
     service = services.get(OLD_NAMES.get(wanted, wanted))
     if service is None:
         said = f"is {wanted!r}" if wanted else "is not set"

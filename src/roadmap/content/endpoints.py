@@ -54,7 +54,7 @@ async def read_resources(db: Database, _queue: Queue, call: Call[NoBody, Version
 
 
 async def read_quiz(db: Database, _queue: Queue, call: Call[NoBody, VersionQuery]) -> Response:
-    """The quiz without its key: answers are graded on the server."""
+    """The quiz, without its key."""
     shown = await _read(db, call, Kind.QUIZ)
     if shown["body"] is not None:
         shown["body"] = hide_key(shown["body"])

@@ -31,6 +31,8 @@ _OPENAI = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT = 5.0
 _MOST_BYTES = 4 * 1024 * 1024
 _LANE_WIDTH = 10  # connections
+# Time-outs of httpx before a question was asked: these cost nothing.
+_UNREACHED = (httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ class Provider:
                 client.stream("POST", self._url, content=content, headers=headers) as response,
             ):
                 return response.status_code, response.headers, await _read(response)
+        except _UNREACHED as exc:
+            raise Outage("the model's provider cannot be reached", retry_in=5) from exc
         except (TimeoutError, httpx.TimeoutException) as exc:
             raise TimedOut("the model did not answer in time", retry_in=10) from exc
         except (httpx.RequestError, OSError) as exc:

@@ -57,12 +57,15 @@ class Hold:
             self.pieces.pop(kind, None)
 
 
-# clock_timestamp(), because now() stands still while a statement waits for a lock.
+# clock_timestamp(), because now() stands still while a statement waits for a lock. The lock first, because an UPDATE
+# that waits for one has computed its values before.
 EXTEND_DRAFTS = """
-UPDATE runs SET due_at = clock_timestamp() + make_interval(secs => $3)
-FROM unnest($1::uuid[], $2::int[]) AS mine (id, claim)
-WHERE runs.id = mine.id AND runs.claim = mine.claim AND runs.status = 'drafting'
-  AND runs.claimed_by IS NOT NULL
+WITH mine AS (
+    SELECT runs.id FROM unnest($1::uuid[], $2::int[]) AS m (id, claim) JOIN runs ON runs.id = m.id
+    WHERE runs.claim = m.claim AND runs.status = 'drafting' AND runs.claimed_by IS NOT NULL
+    ORDER BY runs.id FOR NO KEY UPDATE OF runs
+)
+UPDATE runs SET due_at = clock_timestamp() + make_interval(secs => $3) FROM mine WHERE runs.id = mine.id
 RETURNING runs.id
 """
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from roadmap.errors import Outage, TimedOut, Unusable
+from roadmap.errors import NotYet, Outage, TimedOut, Unusable
 
 __all__ = [
     "ANY",
@@ -38,8 +38,8 @@ def is_last_try(failures: int, error: Exception) -> bool:
 
 
 def too_late(since: datetime, outage: Outage) -> Unusable | None:
-    """What to give the work up with, when it has waited since then for too long."""
-    if datetime.now(UTC) - since < GIVE_UP_AFTER:
+    """What to give the work up with, when it has waited since then for too long. Our own work ends by itself."""
+    if isinstance(outage, NotYet) or datetime.now(UTC) - since < GIVE_UP_AFTER:
         return None
     return Unusable("provider_unavailable", f"{outage}, for more than {GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours")
 

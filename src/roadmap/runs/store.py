@@ -71,15 +71,20 @@ async def create_run(db: Executor, new: NewRun, wishes: Wishes) -> Row:
     return row
 
 
+# The lock first: an UPDATE that waits for one has computed its values before, and with them the lease's end.
 CLAIM_DRAFT = """
+WITH free AS (
+    SELECT runs.id, goal, preferences FROM runs JOIN roadmaps ON roadmaps.id = runs.roadmap_id
+    WHERE runs.id = $1 AND runs.status IN ('queued', 'drafting')
+      AND (claimed_by IS NULL OR due_at <= clock_timestamp())
+      AND (not_before IS NULL OR not_before <= clock_timestamp())
+      AND crashes + (claimed_by IS NOT NULL)::int < $4
+    FOR NO KEY UPDATE OF runs
+)
 UPDATE runs SET
     status = 'drafting', claim = claim + 1, claimed_by = $2, due_at = clock_timestamp() + make_interval(secs => $3),
     not_before = NULL, crashes = crashes + (claimed_by IS NOT NULL)::int, started_at = coalesce(started_at, now())
-FROM roadmaps
-WHERE runs.id = $1 AND roadmaps.id = runs.roadmap_id AND runs.status IN ('queued', 'drafting')
-  AND (claimed_by IS NULL OR due_at <= clock_timestamp())
-  AND (not_before IS NULL OR not_before <= clock_timestamp())
-  AND crashes + (claimed_by IS NOT NULL)::int < $4
+FROM free WHERE runs.id = free.id
 RETURNING runs.id AS run_id, runs.roadmap_id, runs.user_id, claim, failures, crashes, runs.created_at, goal, preferences
 """
 

@@ -15,6 +15,7 @@ __all__ = ["PROBLEMS", "bug"]
 
 log = structlog.get_logger()
 
+_DETAILS = {404: "nothing is here; /openapi.json tells what is", 405: "this address answers to {allow}"}
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -34,7 +35,7 @@ def outage(request: Request, exc: Exception) -> Response:
 def from_starlette(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101  the table says so
     code = _HTTP_CODES.get(exc.status_code, "invalid")
-    detail = "nothing is here" if exc.status_code == 404 else exc.detail
+    detail = _DETAILS.get(exc.status_code, exc.detail).format(allow=(exc.headers or {}).get("Allow", ""))
     return problem_answer(Problem(exc.status_code, code, detail, headers=dict(exc.headers or {})), request.scope)
 
 

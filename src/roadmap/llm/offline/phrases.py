@@ -44,8 +44,8 @@ OPENING: Variants = Both(
 )
 WHY_CARE: Variants = Both(
     (
-        "Mistakes made here are paid for later, so an hour of care is well spent.",
-        "Everything else is left to its own place in the plan: here, depth counts for more than speed.",
+        "Mistakes made here are paid for later, so a little care is well spent.",
+        "Everything else is left to its own place in the plan: here, one thing at a time.",
         "Read it with a concrete piece of your goal in mind, and the statements below will have something to stick to.",
     ),
     (
@@ -238,7 +238,10 @@ SUMMARY_INTRO: Variants = Both(
     ("关于“{title}”，如果只记两句话，就记这两句：", "朝着“{goal}”前进，请带上这两句话："),
 )
 NEXT: Variants = Both(
-    ("Next in your plan: {names}. It will use what you have just learned.", "From here the plan goes on to {names}."),
+    (
+        "Next in your plan: {names}, where you will use what you have just learned.",
+        "From here the plan goes on to {names}.",
+    ),
     ("计划的下一步是{names}，会用到刚学的内容。", "接下来学习{names}。"),
 )
 LAST: Variants = Both(

@@ -21,8 +21,16 @@ _LONGEST_AIM = 250
 
 def name_resources(topic: Topic) -> dict[str, Any]:
     """The fields of `ResourcesAnswer`."""
-    known = sorted(topic.concept.resources, key=lambda resource: not resource.language.startswith(topic.language))
-    return {"resources": [_write(resource, topic, place) for place, resource in enumerate(known)]}
+    mine = [resource for resource in topic.concept.resources if _suits(resource, topic.language)]
+    known = mine or list(topic.concept.resources)
+    first = sorted(known, key=lambda resource: not resource.language.startswith(topic.language))
+    return {"resources": [_write(resource, topic, place) for place, resource in enumerate(first)]}
+
+
+def _suits(resource: Resource, language: str) -> bool:
+    """The pack's own languages are the readers'; one in the language that is being learned suits everybody. English is
+    read by many who write another."""
+    return resource.language.startswith((language, "en")) or not resource.language.startswith(("en", "zh"))
 
 
 def _write(resource: Resource, topic: Topic, place: int) -> dict[str, Any]:
