@@ -30,6 +30,10 @@ class RedisServer:
         )
         await eventually(self._answers, "Redis starts")
 
+    async def left_behind(self) -> list[bytes]:
+        """Every key but wake-ups, which nobody may have needed any more: they are few, and expire."""
+        return [key for key in await self.client.keys("*") if not key.startswith(b"arq:wake:")]
+
     async def kill(self) -> None:
         if self._process is not None:
             self._process.kill()

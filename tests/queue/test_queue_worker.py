@@ -52,7 +52,7 @@ async def test_an_idle_worker_is_woken_by_an_offer(server: RedisServer, queue: Q
             await eventually(lambda n=number: len(journal.ran) > n, "the job runs")  # type: ignore[misc]
             assert time.monotonic() - start < 1
             await drained(queue)
-    assert await server.client.keys("arq:*") == []
+    assert await server.left_behind() == []
 
 
 async def test_an_idle_worker_leaves_redis_alone(server: RedisServer, journal: Journal) -> None:
@@ -200,14 +200,14 @@ async def test_what_cannot_be_executed_is_reported_and_removed(
         key=str,
     )
     assert journal.ran == ["w0"]
-    assert await server.client.keys("*") == []
+    assert await server.left_behind() == []
 
 
 async def test_a_job_that_vanished_after_its_claim_is_not_reported_dead(server: RedisServer, journal: Journal) -> None:
     async with working(server.url, journal.functions(), on_dead=journal.on_dead) as worker:
         await worker.run_job("vanished", 1)
         assert journal.dead == []
-        assert await server.client.keys("*") == []
+        assert await server.left_behind() == []
 
 
 async def test_a_dead_job_that_nobody_could_record_comes_again(server: RedisServer, queue: Queue) -> None:
