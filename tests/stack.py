@@ -52,6 +52,10 @@ class Child:
         whole = [line for line in self._output.read_bytes().split(b"\n")[:-1] if line.startswith(b"{")]
         return [line for line in map(orjson.loads, whole) if line["message"] == message]
 
+    def notes(self, text: str) -> list[dict[str, Any]]:
+        """What it noted in the execution log, with this text."""
+        return [line for line in self.lines("noted") if line["text"] == text]
+
     async def says(self, message: str, *, within: float = READY_WITHIN) -> dict[str, Any]:
         """The first line of diagnostics of this name."""
 

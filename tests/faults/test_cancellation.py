@@ -32,7 +32,7 @@ async def test_canceling_while_ten_concepts_are_written_ends_the_calls_and_keeps
     assert len(whole.model.calls) <= before + 10
     assert {piece["status"] for piece in pieces} == {"ready", "pending"}
     settled = len(whole.model.calls)
-    await eventually(lambda: len(whole.stack["content"].lines("write_ended_early")) >= 10, "the jobs end", within=5)
+    await eventually(lambda: len(whole.stack["content"].notes("writing stopped")) >= 10, "the jobs end", within=5)
     assert len(whole.model.calls) == settled
     assert [event["type"] for event in await rows(whole.db, EVENTS, roadmap_id)].count("run.canceled") == 1
 
@@ -54,7 +54,7 @@ async def test_a_run_canceled_while_it_is_drafted_ends_there(whole: Whole) -> No
     await whole.calls(2)
     run = (await whole.api.get(f"/v1/roadmaps/{roadmap_id}")).json()["run"]["id"]
     assert (await whole.api.post(f"/v1/runs/{run}/cancel")).json()["status"] == "canceled"
-    await whole.stack["content"].says("draft_superseded", within=2)
+    await eventually(lambda: whole.stack["content"].notes("drafting stopped"), "the draft ends", within=2)
     assert len(whole.model.calls) == 2
     assert await check_run(whole.db, roadmap_id, "run.canceled") == []
 

@@ -73,7 +73,7 @@ async def _hold_and_draft(tools: Tools, claim: DraftClaim) -> None:
             tools.recorder.note(Category.RUN, "drafting started", claim=claim.claim, crashes=claim.crashes)
             await _draft(tools, claim, hold)
     except Superseded as exc:
-        log.info("draft_superseded", reason=str(exc))
+        tools.recorder.note(Category.RUN, "drafting stopped", reason=str(exc))
     except asyncio.CancelledError:
         with suppress(Outage):  # then the lease runs out
             await asyncio.shield(_defer(tools, claim, 0))

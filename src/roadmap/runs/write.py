@@ -21,6 +21,7 @@ from roadmap.content.resources import find_resources
 from roadmap.content.store import Piece
 from roadmap.content.tutorial import write_tutorial
 from roadmap.errors import NotYet, Outage, Superseded, Unusable
+from roadmap.execution_log.model import Category, Level
 from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
@@ -79,12 +80,16 @@ async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
     first = pieces[0]
     claims = {piece.kind: piece.claim for piece in pieces}
     hold = Hold(first.run_id, roadmap_id=first.roadmap_id, concept_id=first.concept_id, pieces=claims)
+    if crashes := max(piece.crashes for piece in pieces):
+        tools.recorder.note(
+            Category.CONTENT, "taken over from a worker that died", level=Level.WARNING, crashes=crashes
+        )
     try:
         with tools.leases.hold(hold):
             async with asyncio.timeout(policy.TIMEOUT):
                 await _write(tools, hold, await _fail_the_dead(tools, hold, pieces))
     except (Superseded, Outage) as exc:
-        log.info("write_ended_early", reason=str(exc))
+        tools.recorder.note(Category.CONTENT, "writing stopped", reason=str(exc))
         # One piece was lost, or none could be begun: the others must not wait for their lease, nor count a crash.
         await persist(lambda: hand_back(tools, pieces))
     except asyncio.CancelledError:
