@@ -268,7 +268,7 @@ async def test_without_a_pooler_the_session_has_our_limits(database: Database) -
                   current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('jit') AS jit"""
     )
     assert settings_now is not None
-    assert dict(settings_now) == {"zone": "UTC", "longest": "15s", "idle": "5s", "jit": "off"}
+    assert dict(settings_now) == {"zone": "UTC", "longest": "15s", "idle": "3s", "jit": "off"}
 
 
 async def test_a_returned_connection_carries_no_transaction_and_no_local_setting(database_url: str) -> None:

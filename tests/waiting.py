@@ -9,7 +9,7 @@ import pytest
 __all__ = ["eventually"]
 
 
-async def eventually(condition: Callable[[], Any], what: str, *, within: float = 15.0) -> Any:
+async def eventually(condition: Callable[[], Any], what: str, *, within: float = 30.0) -> Any:
     """Waits until `condition`, a function or a coroutine function, returns something true; returns that."""
     try:
         async with asyncio.timeout(within):

@@ -71,10 +71,10 @@ class Whole:
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 
-    async def finish(self, roadmap_id: str, *, within: float = 15.0) -> dict[str, Any]:
+    async def finish(self, roadmap_id: str, *, within: float = 60.0) -> dict[str, Any]:
         return await finish(self.api, roadmap_id, within=within)
 
-    async def ready(self, count: int, *, within: float = 20.0) -> None:
+    async def ready(self, count: int, *, within: float = 60.0) -> None:
         """Waits until so many pieces are ready, of all roadmaps."""
 
         async def look() -> bool:
@@ -88,7 +88,7 @@ class Whole:
         for table in ("runs", "content"):
             await self.db.execute(f"UPDATE {table} SET due_at = now() WHERE due_at > now() AND claimed_by IS NULL")
 
-    async def calls(self, count: int, *, within: float = 20.0) -> None:
+    async def calls(self, count: int, *, within: float = 40.0) -> None:
         """Waits until the provider was called so often."""
         await eventually(lambda: len(self.model.calls) >= count, f"{count} calls", within=within)
 
@@ -173,7 +173,7 @@ async def check_run(db: Database, roadmap_id: str, end: str = "run.succeeded") -
     return pieces
 
 
-async def check_log(db: Database, roadmap_id: str, *, within: float = 15.0) -> None:
+async def check_log(db: Database, roadmap_id: str, *, within: float = 30.0) -> None:
     """Soon every ready piece has its entry in the execution log, once."""
     ready = sorted(
         (piece["concept_id"], f"{piece['kind']} ready")
@@ -198,7 +198,7 @@ async def check_ledger(whole: Whole, roadmap_id: str) -> None:
     assert "open" not in statuses
 
 
-async def check_queues(redis: Redis, *, within: float = 10.0) -> None:
+async def check_queues(redis: Redis, *, within: float = 30.0) -> None:
     """Soon the queues are empty, and of arq's keys none is left."""
 
     async def drained() -> bool:

@@ -174,7 +174,7 @@ def _session(pool: Pool) -> dict[str, str]:
         "timezone": "UTC",
         "statement_timeout": str(int(pool.statement_timeout * 1000)),
         # A process that froze in a transaction holds its run's lock: others wait for it, with all of their pools.
-        "idle_in_transaction_session_timeout": "5000",
+        "idle_in_transaction_session_timeout": "3000",
         "jit": "off",
     }
 

@@ -137,7 +137,7 @@ async def test_a_frozen_worker_that_wakes_up_writes_nothing_over_its_successors_
         if piece["status"] == "writing" and piece["claimed_by"]
     }
     # It may have frozen in a transaction: then PostgreSQL ends that after 5 s, before anything else goes on.
-    assert (await whole.finish(roadmap_id, within=30))["status"] == "succeeded"
+    assert (await whole.finish(roadmap_id, within=60))["status"] == "succeeded"
     kept = await _finished(whole, roadmap_id)
     whole.stack["content"].signal(signal.SIGCONT)
     await eventually(lambda: whole.stack["content"].notes("writing stopped"), "the late job ends", within=10)

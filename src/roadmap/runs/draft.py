@@ -50,7 +50,7 @@ async def _draft_suspect(tools: Tools, run_id: UUID) -> None:
 
 async def _claim_and_draft(tools: Tools, run_id: UUID, crashes: int) -> bool:
     """Whether the run was there to be drafted and saw fewer `crashes`."""
-    claim = await _claim(tools, run_id, crashes)
+    claim = await persist(lambda: _claim(tools, run_id, crashes))
     if claim is not None:
         await _hold_and_draft(tools, claim)
     return claim is not None

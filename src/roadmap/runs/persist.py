@@ -1,4 +1,4 @@
-"""Writes that have been paid for, or that free what we hold: tried again while PostgreSQL is away."""
+"""Claims, settlements and what frees a claim: tried again while PostgreSQL is away."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

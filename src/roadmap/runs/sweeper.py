@@ -31,7 +31,8 @@ WITH overdue AS (
 )
 UPDATE runs SET
     claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
-    claimed_by = NULL, due_at = now() + interval '20 seconds'
+    claimed_by = NULL,
+    due_at = now() + CASE WHEN claimed_by IS NULL THEN interval '20 seconds' ELSE interval '10 seconds' END
 FROM overdue WHERE runs.id = overdue.id AND runs.status IN ('queued', 'drafting')
 RETURNING runs.id, claim
 """
@@ -46,7 +47,8 @@ WITH overdue AS (
         claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
         status = 'pending', claimed_by = NULL,
         due_at = CASE WHEN EXISTS (SELECT FROM runs WHERE runs.id = content.run_id AND runs.status = 'writing')
-                      THEN now() + interval '20 seconds' END
+                 THEN now() + CASE WHEN claimed_by IS NULL THEN interval '20 seconds' ELSE interval '10 seconds' END
+            END
     FROM overdue
     WHERE content.roadmap_id = overdue.roadmap_id AND content.concept_id = overdue.concept_id
       AND content.kind = overdue.kind AND content.status IN ('pending', 'writing')

@@ -68,8 +68,8 @@ async def _write_suspects(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
 
 async def _claim_and_write(tools: Tools, run_id: UUID, concept_id: UUID, crashes: int) -> bool:
     """Whether there was a piece to write that saw fewer `crashes`."""
-    leases = tools.leases
-    pieces = await content.claim_pieces(tools.db, run_id, concept_id, leases.worker, leases.lease, crashes)
+    worker, lease = tools.leases.worker, tools.leases.lease
+    pieces = await persist(lambda: content.claim_pieces(tools.db, run_id, concept_id, worker, lease, crashes))
     if pieces:
         await _hold_and_write(tools, pieces)
     return bool(pieces)
