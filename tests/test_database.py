@@ -297,3 +297,18 @@ async def test_a_database_that_does_not_exist_is_misconfigured(database_url: str
     with pytest.raises(Misconfigured, match="does not exist"):
         async with asyncio.timeout(2), open_database(Pool(database_url + "_not", 1, "x")):
             pass
+
+
+async def test_a_transaction_that_does_not_end_is_ended_and_its_locks_are_free(database_url: str) -> None:
+    hasty = Pool(database_url, 2, "hasty", statement_timeout=0.1)
+    async with open_database(hasty) as db:
+        if await db.fetchval("SELECT current_setting('server_version_num')::int < 170000"):
+            pytest.skip("PostgreSQL has transaction_timeout since 17")
+        with pytest.raises((Outage, asyncpg.PostgresError)):
+            async with db.transaction() as tx:
+                await tx.execute("LOCK TABLE users")
+                async with asyncio.timeout(20):
+                    while not tx.is_closed():
+                        await asyncio.sleep(0.05)
+                await tx.execute("SELECT 1")
+        assert await db.fetch("SELECT id FROM users") == []

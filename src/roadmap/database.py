@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -159,7 +160,7 @@ async def _create(pool: Pool) -> RawPool:
         command_timeout=pool.statement_timeout + 5,
         max_inactive_connection_lifetime=240,
         statement_cache_size=0 if pool.behind_transaction_pooler else 200,
-        init=_use_orjson,
+        init=partial(_prepare_session, pool),
         reset=_keep_session,
         server_settings=_session(pool),
     )
@@ -177,6 +178,19 @@ def _session(pool: Pool) -> dict[str, str]:
         "idle_in_transaction_session_timeout": "3000",
         "jit": "off",
     }
+
+
+# To PostgreSQL a process that freezes between the messages of one statement is not idle, and no other time-out ends it:
+# only this one, which there is since version 17, takes its locks away.
+LIMIT_TRANSACTIONS = """
+SELECT set_config('transaction_timeout', $1, false)
+"""
+
+
+async def _prepare_session(pool: Pool, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    if connection.get_server_version().major >= 17 and not pool.behind_transaction_pooler:
+        await connection.execute(LIMIT_TRANSACTIONS, f"{int((pool.statement_timeout + 2) * 1000)}ms")
+    await _use_orjson(connection)
 
 
 async def _use_orjson(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -81,7 +81,7 @@ def pool(settings: Settings, process: Process) -> Pool:
         behind_transaction_pooler=settings.behind_transaction_pooler,
         # A request must not wait as long as a worker may.
         acquire_timeout=3.0 if process is Process.WEB else 5.0,
-        statement_timeout=5.0 if process is Process.WEB else 15.0,
+        statement_timeout={Process.WEB: 5.0, Process.CONTENT: 6.0, Process.LOGS: 15.0}[process],
     )
 
 
