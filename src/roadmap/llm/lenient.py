@@ -1,7 +1,7 @@
 """Almost-JSON as models write it, rewritten as JSON: comments, trailing and missing commas, other quotes, odd escapes.
 
 Nothing is completed, no string means something else afterwards, and the time is proportional to the text.
-(json-repair, which was tried first, is quadratic in stray quotes: 5 s for 16 kB, in which the event loop stands still.)
+(json-repair, which was tried first, is quadratic in stray quotes, and meanwhile the event loop stands still.)
 """
 
 import json

@@ -15,8 +15,9 @@ T = TypeVar("T")
 
 
 async def persist(commit: Callable[[], Awaitable[T]]) -> T:
-    """Tries for about a minute, then raises Outage. A commit whose answer was lost runs twice: it must either change
-    nothing the second time or raise Superseded."""
+    """Tries for about a minute, then raises Outage. A commit whose answer was lost runs twice: the second time it must
+    change nothing, or raise Superseded. (A claim then finds the work taken, by us: its lease runs out, and the sweeper
+    brings it back.)"""
     for pause in PAUSES:
         try:
             return await commit()
