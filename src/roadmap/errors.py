@@ -4,6 +4,7 @@
     ├── Refused               the caller must change something; becomes a 4xx
     │   ├── Invalid           422, or 400/413/415 as its status says; carries the places
     │   ├── Unauthorized      401
+    │   ├── Forbidden         403, for what only operators may do
     │   ├── NotFound          404, also for what belongs to somebody else
     │   ├── Conflict          409
     │   └── TooMany           429, with retry_in
@@ -55,6 +56,11 @@ class Invalid(Refused):
 class Unauthorized(Refused):
     status = 401
     code = "unauthorized"
+
+
+class Forbidden(Refused):
+    status = 403
+    code = "forbidden"
 
 
 class NotFound(Refused):

@@ -21,6 +21,7 @@ class Prefix(StrEnum):
     KEY = "key"
     USER = "usr"
     LOG_ENTRY = "log"
+    DEAD_JOB = "dead"
 
 
 def new_id() -> UUID:

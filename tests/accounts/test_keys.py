@@ -60,9 +60,9 @@ async def test_a_key_is_revoked(api: Api) -> None:
 async def test_a_known_key_costs_no_statement_for_a_few_seconds(api: Api) -> None:
     key = await create_key(api.db, "carol@example.org", "laptop", None)
     ring = KeyRing()
-    user_id = await ring.caller(api.db, key.secret)
+    caller = await ring.caller(api.db, key.secret)
     await api.db.execute("DELETE FROM api_keys WHERE id = $1", key.id)
-    assert await ring.caller(api.db, key.secret) == user_id
+    assert await ring.caller(api.db, key.secret) == caller
     with pytest.raises(Unauthorized):
         await KeyRing().caller(api.db, key.secret)
 

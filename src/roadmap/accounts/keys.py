@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from roadmap.accounts import store
+from roadmap.accounts.store import Caller
 from roadmap.database import Database
 from roadmap.errors import Invalid, Unauthorized
 from roadmap.ids import new_id
@@ -32,7 +33,9 @@ class NewKey:
     expires_at: datetime | None
 
 
-async def create_key(db: Database, email: str, name: str, days: int | None) -> NewKey:
+async def create_key(
+    db: Database, email: str, name: str, days: int | None, *, operator: bool = False
+) -> NewKey:
     """A key for the user of this address, who is created when there is none. `days` until it expires; None: never."""
     if "@" not in email or len(email) > 254 or any(c.isspace() for c in email):
         raise Invalid("this is no e-mail address")
@@ -41,7 +44,7 @@ async def create_key(db: Database, email: str, name: str, days: int | None) -> N
     key = NewKey(new_id(), secret, expires_at)
     async with db.transaction() as tx:
         user_id = await store.ensure_user(tx, new_id(), email)
-        await store.insert_key(tx, store.KeyRow(key.id, user_id, name, hash_key(secret), expires_at))
+        await store.insert_key(tx, store.KeyRow(key.id, user_id, name, hash_key(secret), expires_at, operator))
     return key
 
 
@@ -58,24 +61,24 @@ class KeyRing:
     """Finds the caller behind a key; one look at the database per key and CACHED seconds."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[UUID | None, float]] = {}
+        self._known: dict[bytes, tuple[Caller | None, float]] = {}
 
-    async def caller(self, db: Database, secret: str) -> UUID:
-        """The user of the key. Raises Unauthorized when it is unknown, expired or revoked."""
+    async def caller(self, db: Database, secret: str) -> Caller:
+        """Whose key it is. Raises Unauthorized when it is unknown, expired or revoked."""
         if not secret.startswith(PREFIX) or len(secret) > 100:
             raise Unauthorized("this is no API key of ours")
         sha256 = hash_key(secret)
-        user_id, until = self._known.get(sha256, (None, 0.0))
+        caller, until = self._known.get(sha256, (None, 0.0))
         if until <= time.monotonic():
-            user_id = await store.find_caller(db, sha256)
-            self._remember(sha256, user_id)
-        if user_id is None:
+            caller = await store.find_caller(db, sha256)
+            self._remember(sha256, caller)
+        if caller is None:
             raise Unauthorized("this API key is unknown or no longer good")
-        return user_id
+        return caller
 
-    def _remember(self, sha256: bytes, user_id: UUID | None) -> None:
+    def _remember(self, sha256: bytes, caller: Caller | None) -> None:
         """The oldest makes room: a flood of made-up keys must not cost everybody their cached one at once."""
         self._known.pop(sha256, None)
         if len(self._known) >= MOST_CACHED:
             del self._known[next(iter(self._known))]
-        self._known[sha256] = (user_id, time.monotonic() + CACHED)
+        self._known[sha256] = (caller, time.monotonic() + CACHED)

@@ -62,7 +62,8 @@ Endpoint = Callable[[Database, Queue, Call[Any, Any]], Awaitable[Response]]
 class Operation:
     """A method on a path, who answers it, and what the OpenAPI document says about it.
 
-    `headers` are the request headers that it understands; `empty` says that it may answer 204.
+    `headers` are the request headers that it understands; `empty` says that it may answer 204; `operator` that only
+    operators may ask.
     """
 
     method: str
@@ -76,3 +77,4 @@ class Operation:
     headers: tuple[str, ...] = ()
     other_media_types: tuple[str, ...] = ()
     empty: bool = False
+    operator: bool = False

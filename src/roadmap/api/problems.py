@@ -19,6 +19,7 @@ CODES = {
     "too_large": "The body is larger than allowed.",
     "invalid": "The request is well-formed, but something in it cannot be accepted; see `errors`.",
     "unauthorized": "A valid API key is needed.",
+    "forbidden": "Only operators may do this; use a key made with `roadmap keys create --operator`.",
     "not_found": "There is nothing here, or it is not yours.",
     "method_not_allowed": "This address does not answer to this method; see `Allow`.",
     "conflict": "The request conflicts with the present state.",

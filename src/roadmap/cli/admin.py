@@ -46,7 +46,7 @@ def create_key(arguments: Namespace) -> int:
 
 
 async def _create_key(db: Database, arguments: Namespace) -> int:
-    key = await keys.create_key(db, arguments.email, arguments.name, arguments.days)
+    key = await keys.create_key(db, arguments.email, arguments.name, arguments.days, operator=arguments.operator)
     print(key.secret)
     return 0
 

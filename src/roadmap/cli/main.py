@@ -84,6 +84,7 @@ def _add_admin(commands: Commands) -> None:
     create.add_argument("--email", required=True, help="whose key; the user is created when there is none")
     create.add_argument("--name", default="default", help="what the key is for")
     create.add_argument("--days", type=_positive, help="days until it expires (never)")
+    create.add_argument("--operator", action="store_true", help="may also operate the service (/v1/admin)")
     create.set_defaults(run="admin:create_key")
 
 

@@ -13,6 +13,7 @@ __all__ = ["ACTIVE", "END_EVENTS", "MOVES", "DraftClaim", "Run", "RunKind", "Run
 
 class RunKind(StrEnum):
     CREATE = "create"
+    COMPLETE = "complete"
 
 
 class RunStatus(StrEnum):

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.accounts.store import Caller
 from roadmap.api.operation import Call, NoBody, Operation
-from roadmap.errors import Fault, Invalid, Unauthorized
+from roadmap.errors import Fault, Forbidden, Invalid, Unauthorized
 from roadmap.web.faults import MOST, faults_of, summary_of
 from roadmap.web.state import WebState
 
@@ -24,20 +25,22 @@ def handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
 
     async def handle(request: Request) -> Response:
         state: WebState = request.state.web
-        user_id = await _caller(state, request)
+        caller = await _caller(state, request)
+        if operation.operator and not caller.operator:
+            raise Forbidden("only operators may do this")
         raw = await request.body()
         body = _read_body(operation, request, raw)
         query = _validate(operation.query, _parameters(request), "")
-        call = Call(request, user_id, body, query, raw)
+        call = Call(request, caller.user_id, body, query, raw)
         return await operation.endpoint(state.runtime.db, state.runtime.queue, call)
 
     return handle
 
 
-async def _caller(state: WebState, request: Request) -> Any:
-    """The user behind `Authorization: Bearer`; the local user of a machine with AUTH_MODE=none."""
+async def _caller(state: WebState, request: Request) -> Caller:
+    """Who is behind `Authorization: Bearer`; the local user, who may do anything, of a machine with AUTH_MODE=none."""
     if state.local_user is not None:
-        return state.local_user
+        return Caller(state.local_user, operator=True)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise Unauthorized("send your API key as `Authorization: Bearer rk_…`")
