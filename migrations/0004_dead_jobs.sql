@@ -1,5 +1,5 @@
--- Work that was given up: what it was, why, and what an operator did about it. A run or a piece of content has at most
--- one dead job that nobody has dealt with; its own row shows the failure as well.
+-- Work that was given up: what it was, why, and what an operator did about it. A run's draft, a piece of content and a
+-- job on a queue have at most one dead job each that nobody has dealt with; a run or piece shows its failure as well.
 
 CREATE TABLE dead_jobs (
     id          uuid PRIMARY KEY,
@@ -26,9 +26,9 @@ CREATE TABLE dead_jobs (
     CHECK (run_id IS NOT NULL OR job_id IS NOT NULL)
 );
 CREATE UNIQUE INDEX dead_jobs_one_a_piece ON dead_jobs (run_id, concept_id, kind) NULLS NOT DISTINCT
-    WHERE status = 'dead' AND run_id IS NOT NULL;
-CREATE UNIQUE INDEX dead_jobs_one_a_job ON dead_jobs (queue, job_id) WHERE status = 'dead' AND run_id IS NULL;
-CREATE INDEX dead_jobs_open ON dead_jobs (fingerprint) WHERE status = 'dead';
+    WHERE status = 'dead' AND job_id IS NULL;
+CREATE UNIQUE INDEX dead_jobs_one_a_job ON dead_jobs (queue, job_id) WHERE status = 'dead' AND job_id IS NOT NULL;
+CREATE INDEX dead_jobs_open ON dead_jobs (fingerprint, id) WHERE status = 'dead';
 CREATE INDEX dead_jobs_run ON dead_jobs (run_id);
 CREATE INDEX dead_jobs_resolved ON dead_jobs (resolved_at) WHERE resolved_at IS NOT NULL;
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pooler import is_pooled, pooled, pooling
 from redis.asyncio import Redis
 
 from roadmap.database import Database, Pool, open_database
@@ -29,7 +30,10 @@ def servers_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 async def servers(servers_folder: Path) -> AsyncIterator[LocalServers]:
-    async with local_servers(servers_folder, durable=False) as running:
+    async with (
+        local_servers(servers_folder, durable=False) as running,
+        pooling(servers_folder / "pooler", running.database_url),
+    ):
         yield running
 
 
@@ -54,13 +58,14 @@ async def database_url(servers: LocalServers, admin: asyncpg.Connection, templat
     """A migrated database of this test's own."""
     name = f"test_{next(_NUMBERS)}"
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _database(servers, name)
+    yield pooled(_database(servers, name))
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with open_database(Pool(database_url, size=5, name="test")) as opened:
+    pool = Pool(database_url, size=5, name="test", behind_transaction_pooler=is_pooled(database_url))
+    async with open_database(pool) as opened:
         yield opened
 
 

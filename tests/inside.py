@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import httpx
 import uvicorn
+from pooler import pooled
 from pydantic import SecretStr
 from stack import authorization
 from waiting import eventually
@@ -37,7 +38,7 @@ async def own_database(
     """A migrated database for a whole module; where one test is enough there is the fixture `database_url`."""
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
-        yield servers.database_url.rpartition("/")[0] + f"/{name}"
+        yield pooled(servers.database_url.rpartition("/")[0] + f"/{name}")
     finally:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

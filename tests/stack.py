@@ -14,7 +14,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,26 @@ PIECE = 8_000
 
 
 class Child:
-    """One process of ours, and what it has written so far."""
+    """One process of ours, what it has written so far, and the signals that it got (when by time.time(), which)."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, output: Path) -> None:
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, output: Path, environment: dict[str, str]
+    ) -> None:
         self.name = name
         self.pid = process.pid
+        self.environment = environment
+        self.signals: list[tuple[float, signal.Signals]] = []
         self._process = process
         self._output = output
+
+    @property
+    def service(self) -> str:
+        return self.name.partition(":")[0]
+
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs."""
+        return self._process.returncode
 
     def text(self) -> str:
         """Everything on stdout and stderr."""
@@ -50,7 +64,7 @@ class Child:
     def lines(self, message: str) -> list[dict[str, Any]]:
         """Its diagnostics of this name."""
         whole = [line for line in self._output.read_bytes().split(b"\n")[:-1] if line.startswith(b"{")]
-        return [line for line in map(orjson.loads, whole) if line["message"] == message]
+        return [line for line in map(orjson.loads, whole) if line.get("message") == message]
 
     def notes(self, text: str) -> list[dict[str, Any]]:
         """What it noted in the execution log, with this text."""
@@ -72,6 +86,7 @@ class Child:
         # Not send_signal: it looks for the end itself, and may take the exit code away from asyncio.
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
+                self.signals.append((time.time(), number))
                 os.kill(self.pid, number)
 
     async def exits(self, *, within: float = 30.0) -> int:
@@ -90,6 +105,7 @@ class Stack:
         self._folder = folder
         self._environment = environment
         self._children: dict[str, Child] = {}
+        self.everyone: list[Child] = []  # also those that have ended, in the order of their start
         self._web_urls: dict[str, str] = {}
         self._started = 0
 
@@ -113,20 +129,20 @@ class Stack:
             if "port" in ready:
                 self._web_urls[name] = f"http://127.0.0.1:{ready['port']}"
 
-    async def launch(self, name: str, **environment: str) -> Child:
-        """Starts a process without waiting: for those that are not expected to get ready."""
+    async def launch(self, name: str, *, command: Sequence[str] = (), **environment: str) -> Child:
+        """Starts a process without waiting: for those that are not expected to get ready. `command` instead of ours."""
         self._started += 1
         output = self._folder / f"{name.replace(':', '-')}-{self._started}.log"
         with output.open("wb") as sink:
             process = await asyncio.create_subprocess_exec(
-                str(PROGRAM),
-                name.partition(":")[0],
+                *(command or (str(PROGRAM), name.partition(":")[0])),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 env={**self._environment, **environment},
             )
-        child = self._children[name] = Child(name, process, output)
+        child = self._children[name] = Child(name, process, output, {**self._environment, **environment})
+        self.everyone.append(child)
         return child
 
     async def kill(self, name: str) -> None:

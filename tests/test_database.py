@@ -98,6 +98,7 @@ async def works(db: Database, at_once: int) -> bool:
         return await asyncio.gather(*(meet() for _ in range(at_once))) == [1] * at_once
 
 
+@pytest.mark.fault("F17")
 async def test_a_full_pool_is_an_outage_and_no_endless_wait(database_url: str) -> None:
     async with open_database(pool(database_url, acquire_timeout=0.05)) as db:
         async with db.transaction():
@@ -107,6 +108,7 @@ async def test_a_full_pool_is_an_outage_and_no_endless_wait(database_url: str) -
         assert await db.fetchval("SELECT 1") == 1
 
 
+@pytest.mark.fault("F14")
 async def test_while_the_server_is_away_every_statement_is_an_outage_and_afterwards_none(
     forwarder: Forwarder, forwarded_url: str
 ) -> None:
@@ -120,6 +122,7 @@ async def test_while_the_server_is_away_every_statement_is_an_outage_and_afterwa
         assert await works(db, 2)
 
 
+@pytest.mark.fault("F14")
 async def test_a_server_that_goes_away_in_the_middle_of_a_transaction_is_an_outage(
     forwarder: Forwarder, forwarded_url: str
 ) -> None:
@@ -154,6 +157,7 @@ async def test_a_server_that_still_starts_is_waited_for(forwarder: Forwarder, fo
 @pytest.mark.parametrize(
     "statement", ["SELECT pg_terminate_backend(pg_backend_pid())", "SET statement_timeout = 1; SELECT pg_sleep(9)"]
 )
+@pytest.mark.fault("F15")
 async def test_a_statement_that_the_server_ends_is_an_outage(database_url: str, statement: str) -> None:
     async with open_database(pool(database_url)) as db:
         with pytest.raises(Outage) as caught:
@@ -161,6 +165,7 @@ async def test_a_statement_that_the_server_ends_is_an_outage(database_url: str, 
     assert caught.value.retry_in == 2
 
 
+@pytest.mark.fault("F16")
 async def test_a_transaction_that_loses_a_race_may_be_tried_at_once(database: Database) -> None:
     with pytest.raises(Outage) as caught:
         await database.execute("DO $$ BEGIN RAISE deadlock_detected; END $$")
@@ -176,6 +181,7 @@ async def test_a_transaction_that_loses_a_race_may_be_tried_at_once(database: Da
         ("SELECT 1/0", (), asyncpg.DivisionByZeroError),
     ],
 )
+@pytest.mark.fault("F16")
 async def test_a_statement_that_is_wrong_is_a_bug_and_no_outage(
     database: Database, statement: str, arguments: tuple[Any, ...], error: type[Exception]
 ) -> None:
@@ -216,6 +222,7 @@ async def test_canceling_statements_anywhere_leaves_the_pool_whole(database: Dat
     assert await database.fetchval(active) == 1, "only this statement itself"
 
 
+@pytest.mark.fault("F17")
 async def test_fifty_tasks_share_four_connections(database_url: str) -> None:
     async with open_database(pool(database_url, size=4, acquire_timeout=5)) as db:
         answers = await asyncio.gather(*(db.fetchval("SELECT $1::int FROM pg_sleep(0.01)", n) for n in range(50)))
@@ -251,6 +258,7 @@ async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     assert await database.fetch("SELECT mark FROM marks") == [(2,)]
 
 
+@pytest.mark.fault("F18")
 async def test_behind_a_pooler_no_statement_stays_prepared(database_url: str) -> None:
     async with open_database(pool(database_url, behind_transaction_pooler=True)) as db:
         for number in range(3):

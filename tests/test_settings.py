@@ -114,6 +114,22 @@ def test_the_built_in_model_answers_while_no_other_is_named(
     assert read(monkeypatch, **variables).uses_offline_model is offline
 
 
+@pytest.mark.parametrize(
+    ("variables", "checked"),
+    [
+        ({}, False),
+        ({"LLM_API_KEY": "sk-1"}, True),
+        ({"LLM_API_KEY": "sk-1", "LLM_PROVIDER": "offline"}, False),
+        ({"LLM_API_KEY": "sk-1", "VERIFY_LINKS": "off"}, False),
+        ({"VERIFY_LINKS": "on"}, True),
+    ],
+)
+def test_links_are_checked_unless_the_built_in_model_names_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], checked: bool
+) -> None:
+    assert read(monkeypatch, **variables).checks_links is checked
+
+
 def test_a_namespace_stands_in_front_of_the_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().queue_name("content") == "content"
     assert read(monkeypatch, REDIS_NAMESPACE="staging").queue_name("content") == "staging:content"
@@ -145,6 +161,15 @@ def test_a_wrong_address_is_named_without_its_password(monkeypatch: pytest.Monke
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("seconds", ["0", "3", "30", "600"])
+def test_the_watchdog_is_off_or_gives_a_loop_time(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    assert read_settings().watchdog == 30
+    assert read(monkeypatch, WATCHDOG=seconds).watchdog == float(seconds)
+    for wrong in ("-1", "0.5", "2.9", "601"):
+        with pytest.raises(Misconfigured, match=r"^WATCHDOG: "):
+            read(monkeypatch, WATCHDOG=wrong)
 
 
 @pytest.mark.parametrize("url", [f"http://:{SECRET}@cache/0", f"redis://:{SECRET}@cache:port/0", SECRET])

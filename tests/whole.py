@@ -14,7 +14,7 @@ async with open_whole(tmp_path, database_url, redis_url, CONTENT_CONCURRENCY="5"
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -57,19 +57,22 @@ MALFORMED = status(
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """`api` is the application inside this process, as the machine's only user."""
+    """`api` is the application inside this process, as the machine's only user. `accepted`: the roadmaps that were."""
 
     stack: Stack
     model: ModelServer
     api: httpx.AsyncClient
     db: Database
     redis: Redis
+    database_url: str
+    accepted: list[str] = field(default_factory=list)
 
     async def create(self, goal: str = "Learn SQL in six weeks, 5 hours a week", **wishes: Any) -> str:
         """The roadmap's id at the API."""
         response = await self.api.post("/v1/roadmaps", json={"goal": goal, **wishes})
         assert response.status_code == 202, response.text
-        return str(response.json()["id"])
+        self.accepted.append(str(response.json()["id"]))
+        return self.accepted[-1]
 
     async def finish(self, roadmap_id: str, *, within: float = 60.0) -> dict[str, Any]:
         return await finish(self.api, roadmap_id, within=within)
@@ -88,6 +91,26 @@ class Whole:
         for table in ("runs", "content"):
             await self.db.execute(f"UPDATE {table} SET due_at = now() WHERE due_at > now() AND claimed_by IS NULL")
 
+    async def pass_time(self) -> None:
+        """The pauses are over that open work makes between its tries, and before the sweeper looks after it."""
+        for table in ("runs", "content"):
+            # What is locked has its turn another time: to wait here could be a deadlock.
+            await self.db.execute(f"""
+                UPDATE {table} SET due_at = now(), not_before = NULL FROM (
+                    SELECT ctid AS place FROM {table} WHERE due_at > now() AND claimed_by IS NULL
+                    FOR NO KEY UPDATE SKIP LOCKED
+                ) AS waiting WHERE {table}.ctid = waiting.place
+            """)
+
+    @asynccontextmanager
+    async def no_writes_in_redis(self) -> AsyncIterator[None]:
+        """Redis answers who reads, and lets who writes wait: nothing is enqueued, finished or told meanwhile."""
+        await self.redis.client_pause(60_000, all=False)
+        try:
+            yield
+        finally:
+            await self.redis.client_unpause()
+
     async def calls(self, count: int, *, within: float = 40.0) -> None:
         """Waits until the provider was called so often."""
         await eventually(lambda: len(self.model.calls) >= count, f"{count} calls", within=within)
@@ -101,14 +124,17 @@ async def open_whole(folder: Path, database_url: str, redis_url: str, **environm
     )
     async with model_server() as model:
         model.default = offline()
-        ours = {"LEASE": str(LEASE), "LLM_BASE_URL": model.url, "LLM_API_KEY": "a-key", **environment}
+        # With each line of diagnostics: history.py compares what was noted with what is stored.
+        told = {"LOG_LEVEL": "debug", "LLM_BASE_URL": model.url, "LLM_API_KEY": "a-key", "VERIFY_LINKS": "off"}
+        # Tests freeze processes, and a busy machine may keep one frozen for longer than the default.
+        ours = {"LEASE": str(LEASE), "WATCHDOG": "120", **told, **environment}
         async with (
             open_stack(folder, database_url, redis_url, **ours) as stack,
             open_web(settings) as state,
             in_process(state) as api,
             Redis.from_url(redis_url) as redis,
         ):
-            yield Whole(stack, model, api, state.runtime.db, redis)
+            yield Whole(stack, model, api, state.runtime.db, redis, database_url)
 
 
 def offline(latency: float = 0.0) -> Callable[[Call], Behaviour]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from arq.worker import func
 
+from roadmap.content.links import open_links
 from roadmap.provider import open_model
 from roadmap.runs import draft as drafts
 from roadmap.runs import policy, write
@@ -30,11 +31,16 @@ async def write_concept(ctx: dict[str, Any], run_id: str, concept_id: str) -> No
 async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with (
         open_runtime(settings, Process.CONTENT) as runtime,
-        open_model(settings) as provider,
+        open_model(settings, runtime.queue) as provider,
+        open_links(on=settings.checks_links) as links,
         open_leases(runtime.db, runtime.queue, runtime.name, settings.lease) as leases,
         open_sweeper(runtime.db, runtime.queue, settings.lease),
     ):
-        yield {"tools": Tools(runtime.db, runtime.queue, provider, runtime.recorder, leases)}
+        tools = Tools(
+            runtime.db, runtime.queue, provider, runtime.recorder, leases,
+            links=links, learner_daily_micros=settings.learner_daily_micros,
+        )  # fmt: skip
+        yield {"runtime": runtime, "tools": tools, "throttle": provider.gate}
 
 
 # The jobs' own time-outs come first: arq's is final.

@@ -8,11 +8,14 @@ from arq.worker import Retry, func
 
 from roadmap.api.idempotency import forget_old_keys
 from roadmap.chores import repeat
+from roadmap.dead_jobs.store import DAYS_RESOLVED, forget_resolved
 from roadmap.errors import Outage
 from roadmap.execution_log import jobs
 from roadmap.execution_log.store import keep_partitions
+from roadmap.frozen import end_frozen_transactions
+from roadmap.heartbeat import forget_dead_processes
 from roadmap.runs.sweeper import open_sweeper
-from roadmap.runtime import Process, open_runtime
+from roadmap.runtime import POOL_LIMITS, Process, open_runtime
 from roadmap.settings import Settings
 from workers.process import stock
 
@@ -32,8 +35,11 @@ async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
         open_sweeper(runtime.db, runtime.queue, settings.lease),
         repeat(lambda: keep_partitions(runtime.db, settings.log_retention_days), 3600),
         repeat(lambda: forget_old_keys(runtime.db), 3600),
+        repeat(lambda: forget_resolved(runtime.db, DAYS_RESOLVED), 3600),
+        repeat(lambda: forget_dead_processes(runtime.db), 3600),
+        repeat(lambda: end_frozen_transactions(runtime.db, POOL_LIMITS), 5),
     ):
-        yield {"committer": committer}
+        yield {"runtime": runtime, "committer": committer}
 
 
 FUNCTIONS = [func(write_log_batch, timeout=120)]

@@ -9,10 +9,15 @@
     │   ├── Conflict          409
     │   └── TooMany           429, with retry_in
     ├── Outage                something that we depend on is away; try again in retry_in seconds
-    │   ├── NotYet            work that this work builds on is still to come
-    │   └── TimedOut          it began to answer, or was billed, and did not end in time
+    │   ├── NotYet            work that this work builds on is still to come, or our own limits are used up
+    │   ├── Busy              the model's provider is there, and asks us to wait
+    │   ├── BacklogFull       too much work waits already; nothing was stored, 503
+    │   └── AnswerLost        the model was asked, and its answer did not reach us: it may be billed
+    │       └── TimedOut      it did not end in time
     ├── Unusable              the model broke its contract; that piece fails
+    │   └── BudgetExceeded    there is no money left for it; that piece fails without another try
     ├── Superseded            this job's claim is no longer the row's; stop without writing
+    ├── Stalled               this process cannot go on; it ends itself, exit 70
     └── Misconfigured         the settings cannot work; printed at start, exit 2
 
 Anything else is a bug: a traceback in diagnostics, and a 500 or a failed job.
@@ -85,7 +90,12 @@ class TooMany(Refused):
 
 
 class Outage(RoadmapError):
-    """Something outside is away or asks us to wait; the same call may succeed after `retry_in` seconds."""
+    """Something outside is away or asks us to wait; the same call may succeed after `retry_in` seconds.
+
+    `code` is the problem code with which a request that meets it is answered.
+    """
+
+    code = "unavailable"
 
     def __init__(self, detail: str, retry_in: float = 5.0) -> None:
         super().__init__(detail)
@@ -96,7 +106,21 @@ class NotYet(Outage):
     """Nothing is away: something of our own has to be done first."""
 
 
-class TimedOut(Outage):
+class Busy(Outage):
+    """The model's provider answered: too many requests."""
+
+
+class BacklogFull(Outage):
+    """More work would only wait. Nothing is away, and nothing was stored."""
+
+    code = "backlog_full"
+
+
+class AnswerLost(Outage):
+    """The model was asked and no answer of use came back. Nobody told what it cost; it may be billed all the same."""
+
+
+class TimedOut(AnswerLost):
     """The model was given its whole time and did not end: unlike other outages this may be the question's fault, and
     may cost money each time."""
 
@@ -109,8 +133,19 @@ class Unusable(RoadmapError):
         self.code = code
 
 
+class BudgetExceeded(Unusable):
+    """The model is not to blame: no call is begun for work whose budget is spent."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("budget_exceeded", detail)
+
+
 class Superseded(RoadmapError):
     """The row was claimed by someone else, or its run was canceled, while this job worked."""
+
+
+class Stalled(RoadmapError):
+    """A loop of this process stands still, and nothing but a new process will help."""
 
 
 class Misconfigured(RoadmapError):

@@ -1,12 +1,16 @@
 """The model that the settings name: over HTTP, or the offline one inside this process."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 
 from roadmap.errors import Misconfigured
-from roadmap.llm.client import Endpoint, Provider, open_provider
+from roadmap.llm.client import Endpoint, Provider, address_of, open_provider
+from roadmap.llm.gate import Gate
 from roadmap.llm.offline.app import create_app
+from roadmap.queue.client import Queue
+from roadmap.queue.limiter import Quota, open_limiter
 from roadmap.settings import Environment, Settings
 
 __all__ = ["open_model"]
@@ -14,16 +18,43 @@ __all__ = ["open_model"]
 log = structlog.get_logger()
 
 
-def open_model(settings: Settings) -> AbstractAsyncContextManager[Provider]:
+@asynccontextmanager
+async def open_model(settings: Settings, queue: Queue) -> AsyncIterator[Provider]:
     """Raises Misconfigured in production when no model is named: an offline model there must be meant."""
+    endpoint = _choose(settings)
+    async with _open_gate(settings, queue, endpoint) as gate, open_provider(endpoint, gate) as provider:
+        yield provider
+
+
+@asynccontextmanager
+async def _open_gate(settings: Settings, queue: Queue, endpoint: Endpoint) -> AsyncIterator[Gate | None]:
+    """None where no limit is set: then no call asks anybody."""
+    quota = Quota(settings.llm_concurrency, settings.llm_requests_per_minute, settings.llm_tokens_per_minute)
+    if not quota.is_set:
+        yield None
+        return
+    name = f"{address_of(endpoint).netloc.decode()}:{endpoint.model}"
+    async with open_limiter(queue, name, quota, settings.replicas_content) as limiter:
+        yield Gate(limiter)
+
+
+def _choose(settings: Settings) -> Endpoint:
     if not settings.uses_offline_model and not (settings.llm_base_url or settings.llm_api_key.get_secret_value()):
         raise Misconfigured("LLM_PROVIDER=http needs LLM_BASE_URL, or LLM_API_KEY for OpenAI's")
     if not settings.uses_offline_model:
-        return open_provider(_remote(settings))
+        _warn_of_unknown_prices(settings)
+        return _remote(settings)
     if settings.environment is Environment.PRODUCTION and settings.llm_provider != "offline":
         raise Misconfigured("set LLM_API_KEY or LLM_BASE_URL, or LLM_PROVIDER=offline for the built-in model")
     log.warning("offline_model", advice="the built-in model answers; set LLM_API_KEY or LLM_BASE_URL for a real one")
-    return open_provider(_offline(settings))
+    return _offline(settings)
+
+
+def _warn_of_unknown_prices(settings: Settings) -> None:
+    if settings.learner_daily_micros and not (settings.llm_input_price or settings.llm_output_price):
+        log.warning(
+            "budget_without_prices", advice="LEARNER_DAILY_MICROS limits nothing: set LLM_INPUT_PRICE, LLM_OUTPUT_PRICE"
+        )
 
 
 def _remote(settings: Settings) -> Endpoint:

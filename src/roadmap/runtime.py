@@ -5,19 +5,20 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 
 import structlog
 
 from roadmap.database import Database, Pool, open_database
 from roadmap.errors import Misconfigured
 from roadmap.execution_log.recorder import Recorder, open_recorder
+from roadmap.heartbeat import Process
 from roadmap.ids import new_id
 from roadmap.migrate import require_schema
 from roadmap.queue.client import Queue, open_queue
 from roadmap.settings import Settings
 
 __all__ = [
+    "POOL_LIMITS",
     "Process",
     "Runtime",
     "check_budget",
@@ -32,12 +33,6 @@ __all__ = [
 log = structlog.get_logger()
 
 RESERVE = 3  # the release step, and a person with psql
-
-
-class Process(StrEnum):
-    WEB = "web"
-    CONTENT = "content"
-    LOGS = "logs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +63,11 @@ async def open_runtime(settings: Settings, process: Process) -> AsyncIterator[Ru
             yield Runtime(settings, process, name, db, queue, recorder)
 
 
+# Seconds. A request must not wait as long as a worker may.
+STATEMENT_TIMEOUTS = {Process.WEB: 5.0, Process.CONTENT: 6.0, Process.LOGS: 15.0}
+POOL_LIMITS = {f"roadmap-{process}": seconds for process, seconds in STATEMENT_TIMEOUTS.items()}
+
+
 def pool(settings: Settings, process: Process) -> Pool:
     sizes = {
         Process.WEB: settings.db_pool_web,
@@ -79,9 +79,8 @@ def pool(settings: Settings, process: Process) -> Pool:
         size=sizes[process],
         name=f"roadmap-{process}",
         behind_transaction_pooler=settings.behind_transaction_pooler,
-        # A request must not wait as long as a worker may.
         acquire_timeout=3.0 if process is Process.WEB else 5.0,
-        statement_timeout={Process.WEB: 5.0, Process.CONTENT: 6.0, Process.LOGS: 15.0}[process],
+        statement_timeout=STATEMENT_TIMEOUTS[process],
     )
 
 

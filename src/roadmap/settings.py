@@ -93,12 +93,34 @@ class Settings(BaseSettings):
     llm_timeout: float = Field(120.0, gt=0, le=600, description="seconds for one model call")
     llm_input_price: int = Field(0, ge=0, description="micro-dollars for a million input tokens")
     llm_output_price: int = Field(0, ge=0, description="micro-dollars for a million output tokens")
+    llm_concurrency: int = Field(0, ge=0, description="model calls at once, of all processes together; 0: no limit")
+    llm_requests_per_minute: int = Field(
+        0, ge=0, description="model calls that begin in a minute, of all processes together; 0: no limit"
+    )
+    llm_tokens_per_minute: int = Field(
+        0, ge=0, description="tokens asked and answered in a minute, of all processes together; 0: no limit"
+    )
+    learner_daily_micros: int = Field(
+        0, ge=0, description="micro-dollars that one learner's model calls may cost a day (UTC); 0: no limit"
+    )
 
+    verify_links: Literal["auto", "on", "off"] = Field(
+        "auto", description="ask for the pages that a model names; `auto`: unless the offline model answers"
+    )
     content_concurrency: int = Field(
         100, ge=1, le=1000, description="concepts written at once by one `content` process"
     )
+    backlog_limit: int = Field(
+        50_000, ge=0, description="jobs on the queue `content` above which new roadmaps are refused; 0: no limit"
+    )
+    learner_backlog: int = Field(
+        100, ge=0, description="active runs of one learner above which new ones are refused; 0: no limit"
+    )
     lease: float = Field(10.0, ge=1, le=60, description="seconds after which a silent worker's work is taken over")
     shutdown_grace: float = Field(25.0, ge=1, description="seconds between SIGTERM and exit")
+    watchdog: float = Field(
+        30.0, ge=0, le=600, description="seconds after which a process whose loop is blocked ends itself; 0: never"
+    )
     log_retention_days: int = Field(30, ge=1, description="days that execution logs are kept")
 
     @classmethod
@@ -125,6 +147,13 @@ class Settings(BaseSettings):
             _split_address(url.get_secret_value(), "redis", "rediss", "unix")
         return url
 
+    @field_validator("watchdog", mode="after")
+    @classmethod
+    def _check_watchdog(cls, seconds: float) -> float:
+        if 0 < seconds < 3:
+            raise ValueError("must be 0 or at least 3: a loop may have a slow second")
+        return seconds
+
     @model_validator(mode="after")
     def _refuse_what_production_must_not_have(self) -> Self:
         if self.environment is Environment.PRODUCTION and self.auth_mode is AuthMode.NONE:
@@ -137,6 +166,11 @@ class Settings(BaseSettings):
         if self.llm_provider != "auto":
             return self.llm_provider == "offline"
         return not self.llm_base_url and not self.llm_api_key.get_secret_value()
+
+    @property
+    def checks_links(self) -> bool:
+        """Whether content workers ask for strangers' pages; what the built-in model names is known."""
+        return self.verify_links == "on" or (self.verify_links == "auto" and not self.uses_offline_model)
 
     @property
     def behind_transaction_pooler(self) -> bool:

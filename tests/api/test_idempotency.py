@@ -42,6 +42,7 @@ async def test_another_body_under_the_same_key_is_refused(api: Api) -> None:
     assert await count(api) == 1
 
 
+@pytest.mark.fault("F24")
 async def test_fifty_requests_at_once_make_one_roadmap(api: Api) -> None:
     headers = key()
     answers = await asyncio.gather(*(api.alice.post(PATH, json=GOAL, headers=headers) for _ in range(50)))
@@ -53,6 +54,7 @@ async def test_fifty_requests_at_once_make_one_roadmap(api: Api) -> None:
     assert await api.state.runtime.queue.depth("content") == 1
 
 
+@pytest.mark.fault("F24")
 async def test_fifty_requests_at_once_with_two_bodies_make_one_roadmap(api: Api) -> None:
     headers = key()
     bodies = [GOAL, {"goal": "Learn Rust"}] * 25
@@ -87,6 +89,7 @@ async def test_a_refused_request_leaves_its_key_free(api: Api) -> None:
     assert await count(api, "idempotency_keys") == 1
 
 
+@pytest.mark.fault("F24")
 async def test_a_first_request_that_takes_long_is_told_of(api: Api) -> None:
     headers = key()
     user_id = await api.db.fetchval(

@@ -30,6 +30,12 @@ COMMANDS = (
     "check",
     "keys",
     "keys create",
+    "dead-jobs",
+    "dead-jobs list",
+    "dead-jobs groups",
+    "dead-jobs show",
+    "dead-jobs retry",
+    "dead-jobs discard",
     "dev",
     "demo",
     "offline-model",
@@ -71,6 +77,9 @@ def test_every_command_helps(command: str) -> None:
         (["demo"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "set both DATABASE_URL and REDIS_URL"),
         (["keys", "create", "--email", "a@example.org", "--days", "0"], {}, "must be at least 1"),
         (["offline-model", "--port", "99999"], {}, "must be between 0 and 65535"),
+        (["dead-jobs", "list"], {}, "set DATABASE_URL"),
+        (["dead-jobs", "retry"], {}, "one of the arguments ID --fingerprint --all is required"),
+        (["dead-jobs", "discard", "dead_1", "--all"], {}, "not allowed with argument ID"),
     ],
 )
 def test_what_cannot_work_is_told_in_words_and_exits_with_2(

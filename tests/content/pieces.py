@@ -1,5 +1,6 @@
 """A run in PostgreSQL with open pieces, and a ledger in memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from roadmap.content import store as content
 from roadmap.content.store import Piece
 from roadmap.database import Database
 from roadmap.ids import new_id
-from roadmap.llm.model import PlannedCall
+from roadmap.llm.model import PlannedCall, Spent
 from roadmap.roadmaps.model import Kind, Wishes
 from roadmap.runs import store as runs
 from roadmap.runs.model import DraftClaim
@@ -25,7 +26,7 @@ class Notebook:
     def __init__(self) -> None:
         self.rows: dict[UUID, PlannedCall] = {}
 
-    async def reserve(self, call: PlannedCall) -> UUID:
+    async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         call_id = new_id()
         self.rows[call_id] = call
         return call_id

@@ -36,7 +36,8 @@ async def settle(run: OpenRun, piece: Piece, met: asyncio.Barrier, *, failed: bo
             await content.save_piece(tx, piece, BODY)
         await met.wait()
         assert await runs.lock_run(tx, run.run_id) is RunStatus.WRITING
-        return await runs.end_if_done(tx, run.run_id)
+        ended = await runs.end_if_done(tx, run.run_id)
+    return ended.status if ended else None
 
 
 async def status_of(run: OpenRun) -> RunStatus:
@@ -62,12 +63,14 @@ async def test_what_is_claimed_is_not_claimed_again_while_the_lease_lasts(run: O
     assert (await run.row())["claimed_by"] == "w1"
 
 
+@pytest.mark.fault("F23")
 async def test_of_two_workers_at_once_one_gets_the_concept(run: OpenRun) -> None:
     claims = await asyncio.gather(*(run.claim(f"w{number}") for number in range(5)))
 
     assert sorted(len(pieces) for pieces in claims) == [0, 0, 0, 0, 3]
 
 
+@pytest.mark.fault("F1")
 async def test_after_the_lease_another_worker_takes_over_and_the_crash_counts(run: OpenRun) -> None:
     await run.claim("w1", lease=0)
 
@@ -111,6 +114,7 @@ async def test_a_deferral_is_not_overruled_by_a_late_heartbeat(database: Databas
     assert await run.claim_draft("w2") is None
 
 
+@pytest.mark.fault("F4")
 async def test_a_late_writer_is_refused_and_leaves_nothing(run: OpenRun) -> None:
     late, *_ = await run.claim("w1", lease=0)
     current = {piece.kind: piece for piece in await run.claim("w2")}[late.kind]
@@ -230,6 +234,7 @@ async def test_the_last_of_two_pieces_that_settle_at_once_ends_the_run(
         assert await status_of(run) is end
 
 
+@pytest.mark.fault("F4")
 async def test_a_draft_is_claimed_by_one_worker_and_its_late_writer_is_refused(database: Database) -> None:
     run = await open_run(database)
     await run.back_to_queued()

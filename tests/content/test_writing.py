@@ -3,6 +3,7 @@
 import pytest
 from model_server import ModelServer, answer
 
+from roadmap.content.links import leave_unchecked
 from roadmap.content.model import Assignment
 from roadmap.content.quiz import write_quiz
 from roadmap.content.resources import find_resources
@@ -75,7 +76,10 @@ async def test_a_tutorial_may_have_the_least_and_the_greatest_length(
 async def test_resources_are_kept_as_unverified(server: ModelServer, llm: Llm, assignment: Assignment) -> None:
     server.script(answer({"resources": [GOOD]}))
 
-    assert await find_resources(llm, assignment) == {"resources": [{**GOOD, "check": "unverified"}]}
+    assert await find_resources(llm, leave_unchecked, assignment) == {
+        "resources": [{**GOOD, "check": "unverified", "checked_at": None}],
+        "rejected": [],
+    }
 
 
 @pytest.mark.parametrize("url", BAD_ADDRESSES)
@@ -84,7 +88,7 @@ async def test_a_bad_address_is_taken_back_to_the_model(
 ) -> None:
     server.script(answer(resources(url)), answer({"resources": [GOOD]}))
 
-    body = await find_resources(llm, assignment)
+    body = await find_resources(llm, leave_unchecked, assignment)
 
     assert [resource["url"] for resource in body["resources"]] == [GOOD["url"]]
     assert "is no https address" in server.calls[1].messages[-1]["content"]
@@ -95,7 +99,7 @@ async def test_an_address_that_is_named_twice_is_taken_back_to_the_model(
 ) -> None:
     server.script(answer(resources("https://a.org/", " https://a.org/ ")), answer({"resources": [GOOD]}))
 
-    await find_resources(llm, assignment)
+    await find_resources(llm, leave_unchecked, assignment)
 
     assert "an address is named twice" in server.calls[1].messages[-1]["content"]
 
@@ -106,7 +110,7 @@ async def test_resources_that_stay_without_addresses_are_unusable(
     server.script(*[answer(resources("http://a.org/"))] * 3)
 
     with pytest.raises(Unusable) as caught:
-        await find_resources(llm, assignment)
+        await find_resources(llm, leave_unchecked, assignment)
     assert caught.value.code == "model_rules"
     assert [spent.error for spent in llm.spent] == ["model_rules"] * 3
 

@@ -1,6 +1,6 @@
 """What a model answers while it drafts, and the two things that drafting is given: steps and a ledger."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,7 +11,7 @@ from roadmap.errors import Outage, Superseded
 from roadmap.ids import new_id
 from roadmap.llm.ask import Llm
 from roadmap.llm.client import Provider
-from roadmap.llm.model import PlannedCall
+from roadmap.llm.model import PlannedCall, Spent
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -54,7 +54,7 @@ class Notebook:
         self.rows: dict[UUID, PlannedCall] = {}
         self.active = True
 
-    async def reserve(self, call: PlannedCall) -> UUID:
+    async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         if not self.active:
             raise Superseded("the run is no longer active")
         call_id = new_id()

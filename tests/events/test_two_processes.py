@@ -9,6 +9,7 @@ import httpx
 import pytest
 from feed import Feed, open_feed, reading
 from inside import own_database, own_redis, two_keys
+from pooler import direct
 from redis.asyncio import Redis
 from stack import Stack, api_client, open_stack
 
@@ -36,7 +37,7 @@ async def pair(
     redis_url = own_redis(servers, 1003)
     async with (
         own_database(servers, admin, template, "events_pair") as database_url,
-        open_database(Pool(database_url, 2, "tests")) as db,
+        open_database(Pool(direct(database_url), 2, "tests")) as db,
         open_queue(redis_url) as queue,
         open_stack(tmp_path_factory.mktemp("pair"), database_url, redis_url) as stack,
     ):

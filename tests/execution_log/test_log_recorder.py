@@ -62,6 +62,7 @@ async def test_37_buffered_entries_all_arrive_at_close_without_a_worker(
     assert recorder.counters.written == 37
 
 
+@pytest.mark.fault("F7")
 async def test_a_worker_that_comes_after_the_close_doubles_nothing(
     database: Database, queue: Queue, redis_url: str, logs_worker: LogsWorker, run_id: UUID, pace: Pace
 ) -> None:
@@ -76,6 +77,7 @@ async def test_a_worker_that_comes_after_the_close_doubles_nothing(
     assert await messages(database, run_id) == ["one", "two"]
 
 
+@pytest.mark.fault("F10")
 async def test_while_redis_is_away_notes_never_block_and_arrive_when_it_is_back(
     database: Database, servers_folder: Path, logs_worker: LogsWorker, run_id: UUID, pace: Pace
 ) -> None:
@@ -102,6 +104,7 @@ async def test_while_redis_is_away_notes_never_block_and_arrive_when_it_is_back(
     assert recorder.counters.dropped == 0
 
 
+@pytest.mark.fault("F9")
 async def test_flushall_between_sending_and_writing_loses_and_doubles_nothing(
     database: Database, queue: Queue, redis_url: str, logs_worker: LogsWorker, run_id: UUID, pace: Pace
 ) -> None:

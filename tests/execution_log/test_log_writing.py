@@ -46,6 +46,7 @@ async def texts(db: Database, run_id: UUID) -> list[str]:
     return sorted(row["message"] for row in rows)
 
 
+@pytest.mark.fault("F7")
 async def test_the_same_batch_twice_leaves_one_set_of_rows(database: Database, run_id: UUID) -> None:
     records = [record(run_id, str(n)) for n in range(50)]
     async with open_committer(database) as committer:
@@ -148,6 +149,7 @@ async def test_a_database_that_refuses_to_write_is_an_outage_and_not_the_entries
     assert await texts(database, run_id) == ["later"]
 
 
+@pytest.mark.fault("F7")
 async def test_a_job_that_waits_when_the_committer_ends_is_delivered_again(database: Database, run_id: UUID) -> None:
     async with database.transaction() as blocker:
         await blocker.execute("LOCK TABLE execution_log IN ACCESS EXCLUSIVE MODE")

@@ -106,8 +106,10 @@ async def test_stock_arq_serves_both_queues_and_ends_on_a_signal(
             assert (await whole.finish(roadmap_id))["status"] == "succeeded"
             await check_run(whole.db, roadmap_id)
             await check_log(whole.db, roadmap_id)
+            assert await _heard_of(whole.db) == {"content", "logs"}
             # One after the other, as a host does that drains the producers first.
             codes = [await _terminate(process) for process in arq.values()]
+            assert await _heard_of(whole.db) == set()
         finally:
             for process in arq.values():
                 with suppress(ProcessLookupError):
@@ -115,6 +117,11 @@ async def test_stock_arq_serves_both_queues_and_ends_on_a_signal(
     text = "".join((tmp_path / f"arq-{name}.log").read_text() for name in arq)
     assert "Traceback" not in text
     assert all(code in {0, -signal.SIGTERM} for code in codes), text
+
+
+async def _heard_of(db: Database) -> set[str]:
+    """Processes with a heartbeat."""
+    return {row["process"] for row in await db.fetch("SELECT process FROM workers")}
 
 
 async def _last_words(db: Database, roadmap_id: str) -> bool:

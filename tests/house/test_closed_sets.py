@@ -4,10 +4,13 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from roadmap.content.model import ContentStatus
+from roadmap.content.model import ContentStatus, LinkCheck, ResourceKind
 from roadmap.database import Database
+from roadmap.dead_jobs.model import DeadJobStatus
 from roadmap.execution_log.model import Category, Level
+from roadmap.heartbeat import Process
 from roadmap.llm.model import CallStatus
+from roadmap.monitor.model import WorkerState
 from roadmap.roadmaps.model import Format, Kind, LearnerLevel, Size
 from roadmap.runs.model import ACTIVE, RunKind, RunStatus
 from roadmap.web.openapi import document
@@ -15,11 +18,14 @@ from roadmap.web.openapi import document
 CHECKED: dict[str, type[StrEnum]] = {
     "content.kind": Kind,
     "content.status": ContentStatus,
+    "dead_jobs.kind": Kind,
+    "dead_jobs.status": DeadJobStatus,
     "execution_log.category": Category,
     "execution_log.level": Level,
     "model_calls.status": CallStatus,
     "runs.kind": RunKind,
     "runs.status": RunStatus,
+    "workers.process": Process,
 }
 # Columns that sound like a closed set and have no CHECK, with the reason.
 UNCHECKED = {
@@ -27,9 +33,10 @@ UNCHECKED = {
     "events.type": "each release adds some, and old ones stay: no row is read by its type",
     "model_calls.kind": "written once, from Kind, and empty for a draft's calls",
 }
-CLOSED_NAMES = ("kind", "status", "level", "category", "type")
+CLOSED_NAMES = ("kind", "status", "level", "category", "type", "process")
 SHOWN: tuple[type[StrEnum], ...] = (
-    Category, ContentStatus, Format, Kind, LearnerLevel, Level, RunKind, RunStatus, Size,
+    Category, ContentStatus, DeadJobStatus, Format, Kind, LearnerLevel, Level, LinkCheck, Process, ResourceKind,
+    RunKind, RunStatus, Size, WorkerState,
 )  # fmt: skip
 
 CHECKS = """

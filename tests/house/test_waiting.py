@@ -1,19 +1,16 @@
-"""What asyncio forgives too easily: loose tasks, things made on no loop, connections held, everything caught."""
+"""What Python forgives too easily: things of a loop made on no loop, state in modules, everything caught."""
 
 import ast
+import asyncio
+import importlib
 from collections.abc import Iterable, Iterator
+from functools import partial
+from types import FunctionType, ModuleType
 
+import asyncpg
+import httpx
 from project_code import Module, dotted, everywhere, our_modules, own_nodes, read_module
-
-# Who may make a task outside a TaskGroup: each awaits it, on every way out of its block.
-TASK_OWNERS = {
-    "roadmap.embedded.supervisor.Supervisor": "keepers outlive the failure of a neighbour; __aexit__ awaits them all",
-    "roadmap.embedded.supervisor._before": "a race of two waits, both awaited before it returns",
-    "roadmap.execution_log.jobs.open_committer": "awaited on close; its faults go to the jobs that wait for it",
-    "roadmap.execution_log.recorder.open_recorder": "ends after the last flush, which a TaskGroup's cancel would cut",
-    "roadmap.signals.until_signal": "a signal has to cancel the work and not the process; awaited there",
-    "roadmap.queue.worker.Worker": "arq's own main loop wants plain tasks; close() awaits them",
-}
+from redis.asyncio import Redis
 
 # Where a blind catch may swallow: it is written down there, and the process goes on.
 BLIND_BORDERS = {
@@ -29,13 +26,18 @@ BLIND_BORDERS = {
 }
 
 ASYNC_THINGS = {
-    "ArqRedis", "AsyncClient", "BoundedSemaphore", "Condition", "Event", "Future", "Lock", "PriorityQueue", "Queue",
-    "Redis", "Semaphore", "TaskGroup", "create_pool", "create_task", "ensure_future", "from_url", "get_event_loop",
-    "new_event_loop",
+    "ArqRedis", "AsyncClient", "Barrier", "BoundedSemaphore", "Condition", "Event", "Future", "LifoQueue", "Lock",
+    "PriorityQueue", "Queue", "Redis", "Runner", "Semaphore", "TaskGroup", "create_pool", "create_task",
+    "ensure_future", "from_url", "get_event_loop", "new_event_loop",
 }  # fmt: skip
 # Of which these exist for threads too, where they may be made at any time.
 FOR_THREADS = ("threading.", "multiprocessing.", "queue.")
-CONNECTIONS = {"transaction", "_connection", "acquire"}
+# The same as objects, for those that a function made where no name shows it.
+LOOP_TYPES = (
+    asyncio.AbstractEventLoop, asyncio.Barrier, asyncio.Condition, asyncio.Event, asyncio.Future, asyncio.Lock,
+    asyncio.Queue, asyncio.Runner, asyncio.Semaphore, asyncio.TaskGroup, asyncpg.Pool, httpx.AsyncClient, Redis,
+)  # fmt: skip
+CACHES = {"cache", "lru_cache"}
 
 
 def find_early_async_things(module: Module) -> list[str]:
@@ -47,6 +49,58 @@ def find_early_async_things(module: Module) -> list[str]:
     ]
 
 
+def find_shared_async_things(module: Module) -> list[str]:
+    """Things of a loop that the first caller makes, for the callers of all other loops as well."""
+    made = [
+        module.at(call, f"{name} keeps what {dotted(call.func)}() made")
+        for name, function in module.functions()
+        if any(dotted(decorator).rpartition(".")[2] in CACHES for decorator in function.decorator_list)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and dotted(call.func).rpartition(".")[2] in ASYNC_THINGS
+    ]
+    return made + [module.at(node, "a global") for node in ast.walk(module.tree) if isinstance(node, ast.Global)]
+
+
+def live_things(module: ModuleType) -> list[str]:
+    """Things of a loop that an imported module holds: in its names, classes, defaults, closures and containers."""
+    ours, seen = module.__name__.partition(".")[0], set[int]()
+    return [
+        f"{module.__name__}.{name} holds a {type(thing).__name__}"
+        for name, value in vars(module).items()
+        for thing in _held(value, ours, seen)
+    ]
+
+
+def _held(value: object, ours: str, seen: set[int]) -> Iterator[object]:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, LOOP_TYPES):
+        yield value
+        return
+    for part in _parts(value, ours):
+        yield from _held(part, ours, seen)
+
+
+def _parts(value: object, ours: str) -> list[object]:
+    match value:
+        case dict():
+            return list(value.values())
+        case list() | tuple() | set() | frozenset():
+            return list(value)
+        case partial():
+            return [value.func, *value.args, *value.keywords.values()]
+        case FunctionType() if value.__module__.startswith(ours):
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            return [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *cells]
+        case type() if value.__module__.startswith(ours):
+            return list(vars(value).values())
+        case _ if type(value).__module__.startswith(ours):
+            return list(getattr(value, "__dict__", {}).values())
+        case _:
+            return []
+
+
 def find_module_state(module: Module) -> list[str]:
     """Empty containers at module level: there to be filled by somebody, for everybody."""
     return [
@@ -54,34 +108,6 @@ def find_module_state(module: Module) -> list[str]:
         for node in module.tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and _is_empty_container(node.value)
         if "__all__" not in ast.unparse(node)
-    ]
-
-
-def find_loose_tasks(module: Module) -> list[str]:
-    return [
-        module.at(call, f"{name} makes a task that no TaskGroup holds")
-        for name, call in loose_tasks(module)
-        if not _is_listed(name, TASK_OWNERS)
-    ]
-
-
-def loose_tasks(module: Module) -> Iterator[tuple[str, ast.Call]]:
-    groups = _task_groups(module.tree)
-    for name, function in module.functions():
-        for call in own_nodes(function):
-            if isinstance(call, ast.Call) and _makes_task(call, groups):
-                yield name, call
-
-
-def find_held_connections(module: Module) -> list[str]:
-    """Awaits, inside a block that holds a connection, of anything but that connection (promise P6)."""
-    return [
-        module.at(waiting, f"waits for {ast.unparse(waiting)[:60]!r} with a connection in hand")
-        for block in ast.walk(module.tree)
-        if isinstance(block, ast.AsyncWith) and (handles := _handles(block))
-        for statement in block.body
-        for waiting in [statement, *own_nodes(statement)]
-        if _waits(waiting) and not handles & _names(waiting)
     ]
 
 
@@ -108,7 +134,7 @@ def _calls_at_import(node: ast.AST) -> Iterator[ast.Call]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         children: list[ast.AST] = [*node.decorator_list, node.args]
     else:
-        children = [] if isinstance(node, ast.Lambda) else list(ast.iter_child_nodes(node))
+        children = [node.args] if isinstance(node, ast.Lambda) else list(ast.iter_child_nodes(node))
     if isinstance(node, ast.Call):
         yield node
     for child in children:
@@ -123,43 +149,6 @@ def _is_empty_container(value: ast.expr) -> bool:
             return not value.args or not isinstance(value.args[0], ast.GeneratorExp | ast.Dict | ast.Name)
         case _:
             return False
-
-
-def _task_groups(tree: ast.AST) -> set[str]:
-    return {
-        dotted(item.optional_vars)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.AsyncWith)
-        for item in block.items
-        if item.optional_vars and dotted(item.context_expr).endswith("TaskGroup")
-    }
-
-
-def _makes_task(call: ast.Call, groups: set[str]) -> bool:
-    receiver, _, name = dotted(call.func).rpartition(".")
-    return name in {"create_task", "ensure_future"} and receiver not in groups
-
-
-def _handles(block: ast.AsyncWith) -> set[str]:
-    """The names under which the block knows its connection; empty when it holds none."""
-    held = [item for item in block.items if dotted(item.context_expr).rpartition(".")[2] in CONNECTIONS]
-    if not any(isinstance(item.context_expr, ast.Call) for item in held):
-        return set()
-    named = {dotted(item.optional_vars) for item in held if item.optional_vars}
-    return named or {dotted(item.context_expr).split(".")[0] for item in held}
-
-
-def _waits(node: ast.AST) -> bool:
-    return isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith)
-
-
-def _names(node: ast.AST) -> set[str]:
-    """The names in what is awaited; of a block only its head counts, as its body is looked at by itself."""
-    if isinstance(node, ast.AsyncWith):
-        heads: list[ast.AST] = [item.context_expr for item in node.items]
-    else:
-        heads = [node.iter if isinstance(node, ast.AsyncFor) else node]
-    return {name.id for head in heads for name in ast.walk(head) if isinstance(name, ast.Name)}
 
 
 def _is_everything(kind: ast.expr | None) -> bool:
@@ -181,38 +170,70 @@ def test_nothing_of_a_loop_is_made_at_import() -> None:
     fine = "def f():\n    return asyncio.Lock()\nguard = threading.Lock()"
     assert len(find_early_async_things(read_module(bad))) == 3
     assert find_early_async_things(read_module(fine)) == []
+    for more in (
+        "@dataclass\nclass A:\n    line: asyncio.Queue = field(default=asyncio.Queue())",
+        "ready = {'a': [Event()]}",
+        "f = lambda x=asyncio.Lock(): x",
+        "@guarded_by(asyncio.Semaphore(3))\nasync def f(): ...",
+        "if True:\n    try:\n        pool = Redis.from_url(URL)\n    finally: ...",
+        "class A:\n    class B:\n        slots = asyncio.Semaphore()",
+        "LOCKS = [asyncio.Lock() for _ in range(3)]",
+    ):
+        assert len(find_early_async_things(read_module(more))) == 1, more
+    later = "@dataclass\nclass A:\n    line: asyncio.Queue = field(default_factory=asyncio.Queue)"
+    assert find_early_async_things(read_module(later)) == []
     assert everywhere(find_early_async_things) == []
+
+
+def test_nothing_of_a_loop_is_kept_for_all_callers() -> None:
+    cached = "@functools.lru_cache(maxsize=1)\ndef client():\n    return httpx.AsyncClient()"
+    lazy = "_lock = None\ndef lock():\n    global _lock\n    _lock = _lock or asyncio.Lock()"
+    assert [len(find_shared_async_things(read_module(code))) for code in (cached, lazy)] == [1, 1]
+    assert find_shared_async_things(read_module("@cache\ndef table():\n    return read()")) == []
+    assert everywhere(find_shared_async_things) == []
+
+
+def test_no_imported_module_holds_a_thing_of_a_loop() -> None:
+    example = ModuleType("roadmap.example")
+    exec(HIDDEN, vars(example))
+    assert len(live_things(example)) == 6
+    modules = [
+        importlib.import_module(module.name) for module in our_modules() if not module.path.startswith("scripts")
+    ]
+    assert [thing for module in modules for thing in live_things(module)] == []
+
+
+HIDDEN = """
+import asyncio, functools
+
+def make():
+    return asyncio.Lock()
+
+lock = make()
+
+class Holder:
+    ready = make()
+
+    def __init__(self):
+        self.lock = make()
+
+holder = Holder()
+
+def default(x=make()): ...
+
+def closed():
+    inner = make()
+    return lambda: inner
+
+closure = closed()
+table = {"a": [functools.partial(print, make())]}
+"""
 
 
 def test_no_module_keeps_state() -> None:
     assert len(find_module_state(read_module("cache: dict[str, int] = {}\nseen = set()"))) == 2
     assert find_module_state(read_module("SIZES = {1: 2}\nNAMES = set(SIZES)")) == []
     assert everywhere(find_module_state) == []
-
-
-def test_every_task_has_an_owner() -> None:
-    bad = "async def f():\n    asyncio.create_task(g())"
-    fine = "async def f():\n    async with asyncio.TaskGroup() as jobs:\n        jobs.create_task(g())"
-    assert len(find_loose_tasks(read_module(bad))) == 1
-    assert find_loose_tasks(read_module(fine)) == []
-    assert everywhere(find_loose_tasks) == []
-
-
-def test_the_list_of_task_owners_has_no_stale_lines() -> None:
-    found = {name for module in our_modules() for name, _ in loose_tasks(module)}
-    assert [place for place in TASK_OWNERS if not any(_is_listed(name, [place]) for name in found)] == []
-
-
-def test_nothing_else_is_awaited_while_a_connection_is_held() -> None:
-    bad = "async def f():\n    async with db.transaction() as tx:\n        await store.add(tx)\n        await llm.ask()"
-    sleepy = "async def f():\n    async with pool.acquire() as tx:\n        async for line in response: ..."
-    fine = "async def f():\n    async with db.transaction() as tx:\n        await tx.execute(SQL)\n    await llm.ask()"
-    assert find_held_connections(read_module(bad)) == [
-        "src/roadmap/example.py:4: waits for 'await llm.ask()' with a connection in hand"
-    ]
-    assert len(find_held_connections(read_module(sleepy))) == 1
-    assert find_held_connections(read_module(fine)) == []
-    assert everywhere(find_held_connections) == []
 
 
 def test_everything_is_caught_at_the_listed_borders_only() -> None:

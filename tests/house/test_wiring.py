@@ -8,6 +8,7 @@ from typing import Any
 import arq
 import pytest
 
+from roadmap.runs.dispatch import ARGUMENTS
 from roadmap.web.routes import OPERATIONS
 from workers import content, logs
 
@@ -36,6 +37,16 @@ def takes(template: str, path: str) -> bool:
 def test_arq_knows_every_name_of_the_worker_settings(settings: Any) -> None:
     assert find_unknown_settings(settings) == set()
     assert {"functions", "queue_name", "redis_settings", "on_startup", "on_shutdown"} <= set(settings)
+
+
+def test_a_dead_job_can_be_retried_for_every_function_that_workers_know() -> None:
+    known = {}
+    for queue, pool in (("content", content), ("logs", logs)):
+        for function in pool.FUNCTIONS:
+            _, *parameters = inspect.signature(function.coroutine).parameters.values()
+            assert {parameter.annotation for parameter in parameters} == {str}
+            known[queue, function.name] = len(parameters)
+    assert known == ARGUMENTS
 
 
 def test_a_name_that_arq_does_not_know_is_noticed() -> None:

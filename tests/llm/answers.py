@@ -1,5 +1,6 @@
 """The answer that the zoo asks for, and a ledger in memory."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from roadmap.errors import Superseded
 from roadmap.ids import new_id
-from roadmap.llm.model import PlannedCall
+from roadmap.llm.model import PlannedCall, Spent
 
 
 class Level(StrEnum):
@@ -38,7 +39,7 @@ class Notebook:
         self.planned: dict[UUID, PlannedCall] = {}
         self.active = True
 
-    async def reserve(self, call: PlannedCall) -> UUID:
+    async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         if not self.active:
             raise Superseded("the run is no longer active")
         call_id = new_id()

@@ -90,6 +90,7 @@ async def test_settling_twice_is_settling_once(database: Database, run_id: UUID)
     assert [tuple(row) for row in rows] == [("outage", "provider_outage", None, None), ("ok", None, None, None)]
 
 
+@pytest.mark.fault("F32")
 @pytest.mark.parametrize("status", ["queued", "writing", "succeeded", "incomplete", "failed", "canceled"])
 async def test_a_run_that_is_not_drafted_gets_no_call_for_its_draft(
     database: Database, run_id: UUID, status: str
@@ -103,6 +104,7 @@ async def test_a_run_that_is_not_drafted_gets_no_call_for_its_draft(
     assert await database.fetchval("SELECT count(*) FROM model_calls") == 0
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.parametrize("change", ["claim = 4", "status = 'pending'", "status = 'ready'"])
 async def test_a_piece_whose_claim_was_lost_gets_no_call(
     database: Database, run_id: UUID, concept_id: UUID, change: str
@@ -113,6 +115,7 @@ async def test_a_piece_whose_claim_was_lost_gets_no_call(
         await RunLedger(database, run_id, 3, concept_id, "quiz").reserve(PLANNED)
 
 
+@pytest.mark.fault("F4")
 async def test_a_draft_whose_claim_was_lost_gets_no_call(database: Database, run_id: UUID) -> None:
     with pytest.raises(Superseded):
         await RunLedger(database, run_id, 0).reserve(PLANNED)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from roadmap.drafting.model import Intent
 from roadmap.errors import Misconfigured, Outage
 from roadmap.llm.ask import Llm, PlannedCall
 from roadmap.llm.client import Endpoint, open_provider
-from roadmap.llm.model import Prompt
+from roadmap.llm.model import Prompt, Spent
 from roadmap.llm.offline.app import create_app
 from roadmap.llm.offline.faults import Faults, Mode
 from roadmap.llm.offline.serve import serve
@@ -33,7 +33,7 @@ asyncio.run(serve(0, faults=Faults.parse(sys.argv[1])))
 
 
 class NoLedger:
-    async def reserve(self, call: PlannedCall) -> UUID:
+    async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         return uuid4()
 
 

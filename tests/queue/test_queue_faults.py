@@ -35,6 +35,7 @@ async def offered(queue: Queue, *names: str, function: str = "write") -> None:
 # ---- Redis ----
 
 
+@pytest.mark.fault("F9")
 async def test_a_redis_emptied_under_running_jobs_costs_nothing_but_the_queue(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -51,6 +52,7 @@ async def test_a_redis_emptied_under_running_jobs_costs_nothing_but_the_queue(
     assert await server.left_behind() == []
 
 
+@pytest.mark.fault("F11")
 async def test_a_worker_whose_connections_are_cut_again_and_again_goes_on(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -61,6 +63,7 @@ async def test_a_worker_whose_connections_are_cut_again_and_again_goes_on(
             await eventually(lambda n=number: f"w{n}" in journal.ended, "the job runs", within=5)  # type: ignore[misc]
 
 
+@pytest.mark.fault("F10")
 async def test_a_restart_of_redis_ends_neither_worker_nor_job(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -77,6 +80,7 @@ async def test_a_restart_of_redis_ends_neither_worker_nor_job(
         await eventually(lambda: not worker.tasks, "every slot is free again")
 
 
+@pytest.mark.fault("F10")
 async def test_a_worker_waits_for_a_redis_that_starts_later(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -92,6 +96,7 @@ async def test_a_worker_waits_for_a_redis_that_starts_later(
         assert told == ["ready"]
 
 
+@pytest.mark.fault("F11")
 async def test_a_frozen_redis_is_waited_for(server: RedisServer, queue: Queue, journal: Journal) -> None:
     async with working(server.url, journal.functions()):
         await offered(queue, *(f"w{number}" for number in range(50)))
@@ -101,6 +106,7 @@ async def test_a_frozen_redis_is_waited_for(server: RedisServer, queue: Queue, j
         await eventually(lambda: "after" in journal.ended, "and so does the next")
 
 
+@pytest.mark.fault("F13")
 async def test_a_full_redis_stops_the_worker_no_longer_than_it_is_full(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -115,6 +121,7 @@ async def test_a_full_redis_stops_the_worker_no_longer_than_it_is_full(
         await eventually(lambda: "next" in journal.ended, "the next job runs")
 
 
+@pytest.mark.fault("F12")
 async def test_a_mute_redis_does_not_keep_a_worker_from_stopping(blackhole: str, journal: Journal) -> None:
     async with working(blackhole, journal.functions(), wait=False) as worker:
         await asyncio.sleep(0.1)  # it is in the middle of connecting
@@ -197,6 +204,7 @@ async def work(ctx: dict[str, Any], _: str) -> None:
     await ctx["redis"].rpush("marks", f"taken {ctx['job_id']}")
 
 
+@pytest.mark.fault("F1")
 async def test_the_jobs_of_a_killed_process_are_taken_over_within_its_lease(server: RedisServer, queue: Queue) -> None:
     async with process(server.url, lease=1) as killed:
         await killed.says("ready")
@@ -207,6 +215,7 @@ async def test_the_jobs_of_a_killed_process_are_taken_over_within_its_lease(serv
             await marked(server, "taken w1", within=4)
 
 
+@pytest.mark.fault("F5")
 async def test_a_process_told_to_stop_finishes_its_job_and_exits_0(server: RedisServer, queue: Queue) -> None:
     async with process(server.url) as stopped:
         await stopped.says("ready")
@@ -219,6 +228,7 @@ async def test_a_process_told_to_stop_finishes_its_job_and_exits_0(server: Redis
     assert await queue.depth("content") == 0
 
 
+@pytest.mark.fault("F5")
 async def test_a_job_longer_than_the_grace_is_handed_back_at_once(server: RedisServer, queue: Queue) -> None:
     async with process(server.url, grace=5.3) as stopped:
         await stopped.says("ready")
@@ -232,6 +242,7 @@ async def test_a_job_longer_than_the_grace_is_handed_back_at_once(server: RedisS
     assert await queue.depth("content") == 0
 
 
+@pytest.mark.fault("F6")
 async def test_an_idle_process_stops_at_once_on_sigint(server: RedisServer) -> None:
     async with process(server.url) as stopped:
         await stopped.says("ready")
@@ -241,6 +252,7 @@ async def test_an_idle_process_stops_at_once_on_sigint(server: RedisServer) -> N
         assert time.monotonic() - start < 3
 
 
+@pytest.mark.fault("F6")
 async def test_a_process_told_to_stop_while_it_starts_exits_0(server: RedisServer) -> None:
     async with process(server.url, start_seconds=60) as stopped:
         stopped.send(signal.SIGTERM)

@@ -15,7 +15,7 @@ from working import Journal, named, working
 
 from roadmap.errors import Outage
 from roadmap.queue.client import Queue
-from roadmap.queue.model import Job, dump_job
+from roadmap.queue.model import MOST_RAW, Job, Unexecuted, dump_job
 from roadmap.queue.pool import arq_pool
 from roadmap.queue.worker import Worker
 
@@ -76,6 +76,7 @@ async def test_a_learner_with_one_job_does_not_wait_for_a_learner_with_two_hundr
     assert journal.ran.index("light") < 5
 
 
+@pytest.mark.fault("F23")
 async def test_a_job_offered_again_while_queued_or_running_runs_once(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -103,6 +104,36 @@ async def test_a_full_worker_takes_the_next_job_the_moment_a_slot_is_free(
         await eventually(lambda: len(journal.ended) == 5, "the others follow", within=5)
 
 
+class Narrow:
+    """Has room for so many jobs in all."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+
+    def room(self) -> int:
+        return self.places
+
+    def took(self, jobs: int) -> None:
+        self.places -= jobs
+
+
+async def test_a_throttle_leaves_jobs_on_the_queue_until_it_has_room(
+    server: RedisServer, queue: Queue, journal: Journal
+) -> None:
+    async with working(server.url, journal.functions(), wait=False) as worker:
+        worker.throttle = narrow = Narrow(3)
+        await queue.offer("content", jobs(10, function="hold"))
+        await eventually(lambda: len(journal.ran) == 3, "three jobs run")
+        assert narrow.places == 0
+        narrow.places = 2
+        await eventually(lambda: len(journal.ran) == 5, "two more run")
+        assert len(worker.tasks) == 5
+        journal.gate.set()
+        narrow.places = 100
+        await drained(queue)
+    assert len(journal.ended) == 10
+
+
 async def test_what_one_worker_cannot_take_wakes_another(server: RedisServer, queue: Queue, journal: Journal) -> None:
     await queue.offer("content", jobs(2, prefix="first", function="hold"))
     async with working(server.url, journal.functions(), max_jobs=2):
@@ -114,6 +145,7 @@ async def test_what_one_worker_cannot_take_wakes_another(server: RedisServer, qu
             await eventually(lambda: len(journal.ended) == 32, "all end", within=5)
 
 
+@pytest.mark.fault("F23")
 async def test_two_workers_share_many_jobs_and_run_each_once(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -173,6 +205,7 @@ async def test_a_long_job_keeps_its_lease(server: RedisServer, queue: Queue, jou
     assert len(journal.ran) == 3
 
 
+@pytest.mark.fault("F22")
 async def test_what_cannot_be_executed_is_reported_and_removed(
     server: RedisServer, queue: Queue, journal: Journal
 ) -> None:
@@ -188,7 +221,7 @@ async def test_what_cannot_be_executed_is_reported_and_removed(
     async with working(server.url, journal.functions(), on_dead=journal.on_dead):
         await eventually(lambda: len(journal.dead) == 6, "all are reported")
         await drained(queue)
-    assert sorted(journal.dead, key=str) == sorted(
+    assert sorted([(dead.job_id, dead.function, dead.reason) for dead in journal.dead], key=str) == sorted(
         [
             ("pickle", None, "undecodable"),
             ("garbage", None, "undecodable"),
@@ -199,8 +232,53 @@ async def test_what_cannot_be_executed_is_reported_and_removed(
         ],
         key=str,
     )
+    told = {dead.job_id: dead for dead in journal.dead}
+    assert told["old"].arguments() == (["a", "b", "c"], {})
+    assert told["stranger"].arguments() == ([], {})
+    assert told["garbage"].raw == b"\xff\x00{"
+    assert told["text"].arguments() is told["expired"].arguments() is told["pickle"].arguments() is None
     assert journal.ran == ["w0"]
     assert await server.left_behind() == []
+
+
+async def test_of_a_large_payload_that_cannot_be_executed_the_beginning_is_kept(
+    server: RedisServer, queue: Queue, journal: Journal
+) -> None:
+    await queue.offer("content", [Job("unheard_of", "large", ("x" * 200_000,))])
+    async with working(server.url, journal.functions(), on_dead=journal.on_dead):
+        await eventually(lambda: journal.dead, "it is reported")
+    assert len(journal.dead[0].raw) == MOST_RAW
+    assert journal.dead[0].arguments() is None
+
+
+@pytest.mark.parametrize("name", ["arq:job:wrong", b"arq:job:\xff\xfe"], ids=["a key of another type", "no text"])
+async def test_garbage_in_place_of_a_job_or_its_id_is_reported_removed_and_in_nobodys_way(
+    server: RedisServer, queue: Queue, journal: Journal, name: str | bytes
+) -> None:
+    await server.client.rpush(name, "no payload")
+    await server.client.zadd("content", {name[len("arq:job:") :]: 1})
+    async with working(server.url, journal.functions(), on_dead=journal.on_dead):
+        await queue.offer("content", jobs(1))
+        await eventually(lambda: journal.ran == ["w0"] and journal.dead, "others are served")
+        await drained(queue)
+    assert [(dead.function, dead.reason) for dead in journal.dead] == [(None, "undecodable")]
+    assert await server.left_behind() == []
+
+
+async def test_a_bug_that_leaves_a_function_is_reported_with_its_arguments_and_its_error(
+    server: RedisServer, queue: Queue, journal: Journal
+) -> None:
+    async def burst(_: dict[str, Any], name: str) -> None:
+        raise LookupError(name)
+
+    await queue.offer("content", [Job("burst", "b1", ("pop",))])
+    async with working(server.url, [named(burst, "burst")], on_dead=journal.on_dead):
+        await eventually(lambda: journal.dead, "it is reported")
+        await drained(queue)
+    dead = journal.dead[0]
+    assert (dead.job_id, dead.function, dead.reason, dead.arguments()) == ("b1", "burst", "internal", (["pop"], {}))
+    assert isinstance(dead.error, LookupError)
+    assert dead.error.__traceback__ is not None
 
 
 async def test_a_job_that_vanished_after_its_claim_is_not_reported_dead(server: RedisServer, journal: Journal) -> None:
@@ -210,12 +288,13 @@ async def test_a_job_that_vanished_after_its_claim_is_not_reported_dead(server: 
         assert await server.left_behind() == []
 
 
+@pytest.mark.fault("F22")
 async def test_a_dead_job_that_nobody_could_record_comes_again(server: RedisServer, queue: Queue) -> None:
     told: list[str] = []
 
-    async def on_dead(job_id: str, _: str | None, reason: str) -> None:
-        told.append(job_id)
-        if told.count(job_id) == 1:
+    async def on_dead(dead: Unexecuted) -> None:
+        told.append(dead.job_id)
+        if told.count(dead.job_id) == 1:
             raise Outage("the database does not answer")
         raise RuntimeError("a bug there must not keep it either")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from waiting import eventually
 
+from roadmap.queue.model import Unexecuted
 from roadmap.queue.pool import arq_pool
 from roadmap.queue.worker import Worker
 
@@ -17,7 +18,7 @@ class Journal:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.ended: list[str] = []
-        self.dead: list[tuple[str, str | None, str]] = []
+        self.dead: list[Unexecuted] = []
         self.gate = asyncio.Event()
 
     async def write(self, ctx: dict[str, Any], name: str) -> None:
@@ -29,8 +30,8 @@ class Journal:
         await self.gate.wait()
         self.ended.append(name)
 
-    async def on_dead(self, job_id: str, function: str | None, reason: str) -> None:
-        self.dead.append((job_id, function, reason))
+    async def on_dead(self, dead: Unexecuted) -> None:
+        self.dead.append(dead)
 
     def functions(self) -> list[Callable[..., Any]]:
         return [named(self.write, "write"), named(self.hold, "hold")]

@@ -146,6 +146,7 @@ async def test_a_hold_on_a_draft_that_ends_in_the_middle_of_a_heartbeat_is_not_c
         assert (beat.result(), hold.lost, hold.task.cancelling()) == (True, "", 0)
 
 
+@pytest.mark.fault("F4")
 async def test_a_claim_that_was_taken_over_is_lost_at_the_next_heartbeat_and_others_are_kept(
     database: Database, redis_url: str
 ) -> None:
@@ -163,6 +164,7 @@ async def test_a_claim_that_was_taken_over_is_lost_at_the_next_heartbeat_and_oth
             assert not hold.lost
 
 
+@pytest.mark.fault("F32")
 async def test_a_canceled_run_loses_its_holds_and_no_other(database: Database) -> None:
     leases = Leases(database, "w1", 30)
     for _ in range(ROUNDS):

@@ -41,6 +41,7 @@ async def take_over(run: WritingRun, kind: Kind) -> None:
     await run.db.execute(query, run.id, kind.value)
 
 
+@pytest.mark.fault("F4")
 async def test_resources_taken_over_in_mid_work_leave_tutorial_and_quiz_alone(
     database: Database, redis_url: str, server: ModelServer
 ) -> None:
@@ -62,6 +63,7 @@ async def test_resources_taken_over_in_mid_work_leave_tutorial_and_quiz_alone(
             server.calls.clear()
 
 
+@pytest.mark.fault("F4")
 async def test_a_tutorial_taken_over_in_mid_work_leaves_the_resources_alone_and_the_quiz_waiting(
     database: Database, redis_url: str, server: ModelServer
 ) -> None:
@@ -144,6 +146,7 @@ async def test_whoever_is_canceled_in_the_line_frees_a_place(place: int) -> None
         assert line.done == [number for number in range(MOST_WAITING) if number != place] + [99]
 
 
+@pytest.mark.fault("F21")
 async def test_a_suspect_at_work_holds_up_other_suspects_and_nobody_else(
     database: Database, redis_url: str, server: ModelServer
 ) -> None:
@@ -165,6 +168,7 @@ async def test_a_suspect_at_work_holds_up_other_suspects_and_nobody_else(
     assert (await run.piece())["crashes"] == 2, "to be handed back is no crash"
 
 
+@pytest.mark.fault("F21")
 async def test_what_saw_three_workers_die_is_given_up_without_a_call(
     database: Database, redis_url: str, server: ModelServer
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pooler import direct
 from redis.asyncio import Redis
 from stack import eventually
 from worker_here import WritingRun, queued_run, run_of, writing_run
@@ -43,6 +44,7 @@ async def job_ids(redis: Redis, key: str = "content") -> list[str]:
     return sorted(job.decode() for job in await redis.zrange(key, 0, -1))
 
 
+@pytest.mark.fault("F8")
 async def test_what_is_overdue_is_offered_once(database: Database, queue: Queue, redis: Redis) -> None:
     run = await writing_run(database, 2)
     drafted = await queued_run(database)
@@ -68,6 +70,7 @@ async def test_what_is_not_due_is_left_alone(database: Database, queue: Queue, r
     assert await job_ids(redis) == []
 
 
+@pytest.mark.fault("F10")
 async def test_while_redis_is_away_nothing_is_taken_and_afterwards_everything(
     database: Database, servers_folder: Path
 ) -> None:
@@ -91,6 +94,7 @@ async def test_while_redis_is_away_nothing_is_taken_and_afterwards_everything(
         await server.stop()
 
 
+@pytest.mark.fault("F1")
 async def test_a_lease_that_ran_out_is_fenced_after_half_a_lease_of_good_health(
     database: Database, queue: Queue, redis: Redis
 ) -> None:
@@ -109,6 +113,7 @@ async def test_a_lease_that_ran_out_is_fenced_after_half_a_lease_of_good_health(
             await content.save_piece(tx, late[0], {"markdown": "late"})
 
 
+@pytest.mark.fault("F1")
 async def test_a_drafts_lease_that_ran_out_is_fenced(database: Database, queue: Queue, redis: Redis) -> None:
     run_id = (await queued_run(database)).run_id
     await database.execute("UPDATE runs SET status = 'drafting', claim = 1, claimed_by = 'w1', due_at = now()")
@@ -125,12 +130,13 @@ async def test_a_lease_that_was_extended_in_time_is_not_taken(database: Database
     assert (await run.piece())["claim"] == 1
 
 
+@pytest.mark.fault("F14")
 async def test_after_an_outage_the_living_get_their_time_again(
     database: Database, database_url: str, queue: Queue
 ) -> None:
     run = await writing_run(database)
     await run.claim(lease=0)
-    async with open_database(Pool(database_url, size=1, name="sweeper", statement_timeout=0.1)) as hurried:
+    async with open_database(Pool(direct(database_url), size=1, name="sweeper", statement_timeout=0.1)) as hurried:
         sweeper = Sweeper(hurried, queue, LEASE)
         await eventually(_sweeps(sweeper, run), "the sweeper trusts its health")
         await run.claim(lease=0)

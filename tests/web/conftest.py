@@ -7,12 +7,16 @@ import asyncpg
 import httpx
 import pytest
 from inside import Api, open_api, own_database, own_redis, two_keys
+from pooler import direct
 from stack import api_client, finish, open_stack
 from world import World
 
 from roadmap.accounts.keys import create_key
-from roadmap.database import Pool, open_database
+from roadmap.database import Database, Pool, open_database
+from roadmap.dead_jobs.service import bury_unexecuted
 from roadmap.embedded.servers import LocalServers
+from roadmap.ids import Prefix, show_id
+from roadmap.queue.model import Unexecuted
 
 
 @pytest.fixture(scope="session")
@@ -25,20 +29,25 @@ async def world(
         own_database(servers, admin, template, "web_world") as database_url,
         open_stack(folder, database_url, redis_url) as stack,
     ):
-        async with open_database(Pool(database_url, 1, "tests")) as db:
+        async with open_database(Pool(direct(database_url), 1, "tests")) as db:
             keys = await two_keys(db)
             third = (await create_key(db, "carol@example.org", "tests", None)).secret
+            operators = (await create_key(db, "olga@example.org", "tests", None, operator=True)).secret
+            dead_job_id = await _bury(db)
         await stack.start("web", "content", "logs")
         async with (
             api_client(stack.web_url, keys[0]) as alice,
             api_client(stack.web_url, keys[1]) as bob,
             api_client(stack.web_url, third) as carol,
+            api_client(stack.web_url, operators) as operator,
             api_client(stack.web_url) as nobody,
         ):
             roadmap = await _make_roadmap(alice)
             # Nothing is left to do: the machine is free for the tests.
             assert [await stack.terminate("content"), await stack.terminate("logs")] == [0, 0]
-            yield World(stack, database_url, redis_url, keys, alice, bob, carol, nobody, roadmap)
+            callers = (alice, bob, carol, operator, nobody)
+            unfinished = await _cancel_another(alice)
+            yield World(stack, database_url, redis_url, keys, *callers, roadmap, unfinished, dead_job_id)
         assert stack["web"].lines("request_failed") == []  # whatever the tests of this folder sent
 
 
@@ -48,6 +57,18 @@ async def _make_roadmap(client: httpx.AsyncClient) -> dict[str, Any]:
     roadmap = await finish(client, answer.json()["id"])
     assert roadmap["status"] == "succeeded"
     return roadmap
+
+
+async def _cancel_another(client: httpx.AsyncClient) -> str:
+    created = (await client.post("/v1/roadmaps", json={"goal": "Learn to stop"})).json()
+    assert (await client.post(f"/v1/runs/{created['run']['id']}/cancel")).status_code == 200
+    return str(created["id"])
+
+
+async def _bury(db: Database) -> str:
+    """A job that nobody could execute; its id."""
+    await bury_unexecuted(db, "content", Unexecuted("j1", "unheard_of", "unknown_function"))
+    return show_id(Prefix.DEAD_JOB, await db.fetchval("SELECT id FROM dead_jobs"))
 
 
 @pytest.fixture(scope="module")

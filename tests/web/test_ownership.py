@@ -1,4 +1,5 @@
-"""P8: nobody sees another's anything. Walks the URL table: a new operation is covered, or the walk fails."""
+"""P8: nobody sees another's anything, and only operators the service as a whole. Walks the URL table: a new operation
+is covered, or the walk fails."""
 
 from typing import Any
 
@@ -11,7 +12,14 @@ from roadmap.web.app import PUBLIC
 from roadmap.web.routes import OPERATIONS
 
 # What an operation needs beyond its path; who adds one without a line here sees the walk fail with a 4xx.
-BODIES = {"POST /v1/roadmaps": {"goal": "Learn to walk"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /v1/roadmaps": {"goal": "Learn to walk"},
+    "POST /v1/roadmaps/{roadmap_id}/complete": {},
+    "POST /v1/admin/dead-jobs/retry": {"fingerprint": "0" * 16},
+    "POST /v1/admin/dead-jobs/discard": {"fingerprint": "0" * 16},
+}
+# For which nothing may be finished yet.
+UNFINISHED = {"POST /v1/roadmaps/{roadmap_id}/complete"}
 
 
 def name_of(operation: Operation) -> str:
@@ -23,7 +31,8 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
 
 async def send(client: httpx.AsyncClient, operation: Operation, world: World, **options: Any) -> httpx.Response:
     body = BODIES.get(name_of(operation)) if operation.body is not NoBody else None
-    return await client.request(operation.method, operation.path.format(**world.ids()), json=body, **options)
+    ids = world.ids() | ({"roadmap_id": world.unfinished} if name_of(operation) in UNFINISHED else {})
+    return await client.request(operation.method, operation.path.format(**ids), json=body, **options)
 
 
 @every_operation
@@ -37,7 +46,7 @@ async def test_without_a_key_an_operation_answers_401(operation: Operation, worl
 
 @every_operation
 async def test_the_owner_is_answered(operation: Operation, world: World) -> None:
-    answer = await send(world.alice, operation, world)
+    answer = await send(world.operator if operation.operator else world.alice, operation, world)
     assert answer.status_code == operation.status, answer.text
     operation.answer.model_validate(answer.json())
 
@@ -45,7 +54,9 @@ async def test_the_owner_is_answered(operation: Operation, world: World) -> None
 @every_operation
 async def test_another_caller_finds_nothing(operation: Operation, world: World) -> None:
     answer = await send(world.bob if operation.method == "POST" else world.carol, operation, world)
-    if "{" in operation.path:
+    if operation.operator:
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    elif "{" in operation.path:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     elif operation.method == "GET":
         assert answer.json() == {"data": [], "has_more": False, "next_cursor": None}
@@ -78,6 +89,16 @@ async def test_a_concept_of_another_roadmap_is_not_found_in_mine(world: World) -
 
 
 KINDS = ("tutorial", "resources", "quiz")
+
+
+async def test_an_operator_reads_no_roadmap_of_others(world: World) -> None:
+    assert (await world.operator.get(f"/v1/roadmaps/{world.roadmap['id']}")).status_code == 404
+    assert (await world.operator.get("/v1/roadmaps")).json()["data"] == []
+
+
+def test_what_shows_the_whole_service_is_for_operators() -> None:
+    assert {operation.path.startswith("/v1/admin/") for operation in OPERATIONS if operation.operator} == {True}
+    assert {operation.operator for operation in OPERATIONS if operation.path.startswith("/v1/admin/")} == {True}
 
 
 async def test_only_the_declared_paths_are_public(world: World) -> None:

@@ -11,7 +11,8 @@ __all__ = ["World"]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Alice has a finished roadmap; Bob has a key, and what tests make for him; Carol has a key and nothing else."""
+    """Alice has a finished roadmap, and an `unfinished` one whose run was canceled; Bob has a key, and what tests make
+    for him; Carol has a key and nothing else, and neither has the operator, whose key is one for the whole service."""
 
     stack: Stack
     database_url: str
@@ -20,10 +21,18 @@ class World:
     alice: httpx.AsyncClient
     bob: httpx.AsyncClient
     carol: httpx.AsyncClient
+    operator: httpx.AsyncClient
     nobody: httpx.AsyncClient
     roadmap: dict[str, Any]
+    unfinished: str
+    dead_job_id: str
 
     def ids(self) -> dict[str, str]:
         """A value for each path parameter."""
         concept = self.roadmap["plan"]["stages"][0]["modules"][0]["concepts"][0]
-        return {"roadmap_id": self.roadmap["id"], "run_id": self.roadmap["run"]["id"], "concept_id": concept["id"]}
+        return {
+            "roadmap_id": self.roadmap["id"],
+            "run_id": self.roadmap["run"]["id"],
+            "concept_id": concept["id"],
+            "dead_job_id": self.dead_job_id,
+        }

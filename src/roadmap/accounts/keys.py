@@ -33,9 +33,7 @@ class NewKey:
     expires_at: datetime | None
 
 
-async def create_key(
-    db: Database, email: str, name: str, days: int | None, *, operator: bool = False
-) -> NewKey:
+async def create_key(db: Database, email: str, name: str, days: int | None, *, operator: bool = False) -> NewKey:
     """A key for the user of this address, who is created when there is none. `days` until it expires; None: never."""
     if "@" not in email or len(email) > 254 or any(c.isspace() for c in email):
         raise Invalid("this is no e-mail address")

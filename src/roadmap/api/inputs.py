@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic.config import JsonDict
 
-__all__ = ["Day", "Digits", "Moment", "Plain", "Whole"]
+__all__ = ["PLAIN_FORM", "Day", "Digits", "Moment", "Plain", "Whole"]
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DIGITS = re.compile(r"\d{1,19}", re.ASCII)
@@ -55,8 +56,9 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# A text that can be stored and looked for.
+# A text that can be stored and looked for, and what the OpenAPI document says of it.
 Plain = AfterValidator(_plain)
+PLAIN_FORM: JsonDict = {"pattern": r"^[^\x00]*$"}
 # A whole number in a query. Stands behind the bounds: in front of them it would hide them from the JSON schema.
 Digits = BeforeValidator(_digits)
 # A whole number in a body, for a strict int.

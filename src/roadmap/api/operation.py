@@ -13,7 +13,7 @@ from roadmap.database import Database
 from roadmap.ids import Prefix, parse_id
 from roadmap.queue.client import Queue
 
-__all__ = ["Body", "Call", "Endpoint", "NoBody", "NoQuery", "Operation", "Query"]
+__all__ = ["Body", "Call", "Endpoint", "Limits", "NoBody", "NoQuery", "Operation", "Query"]
 
 
 class Body(BaseModel):
@@ -41,6 +41,16 @@ Q = TypeVar("Q", bound=Query)
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much work may wait before more is refused: jobs on the queue, and active runs of one learner; and what the
+    calls of one learner may cost a day, in micro-dollars. 0: no limit."""
+
+    backlog: int = 0
+    learner_backlog: int = 0
+    learner_daily_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[B, Q]):
     """One validated request. `user_id` is the caller; `raw` is the body as it came, for its fingerprint."""
 
@@ -49,6 +59,7 @@ class Call(Generic[B, Q]):
     body: B
     query: Q
     raw: bytes = b""
+    limits: Limits = Limits()
 
     def path_id(self, prefix: Prefix, name: str) -> UUID:
         """The UUID of a path parameter. Raises NotFound when it has not the form of such an id."""

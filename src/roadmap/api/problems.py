@@ -26,10 +26,11 @@ CODES = {
     "idempotency_mismatch": "This Idempotency-Key was used for a different request.",
     "idempotency_in_flight": "The first request with this Idempotency-Key has not finished.",
     "too_many": "Too much at once; see `Retry-After`.",
+    "backlog_full": "Too much work waits already, and nothing was stored; see `Retry-After`.",
     "unavailable": "Something that we depend on is away; see `Retry-After`.",
     "internal": "A fault of ours; it has been recorded under `request_id`.",
 }
-_RETRYABLE = {"too_many", "unavailable", "internal", "idempotency_in_flight"}
+_RETRYABLE = {"too_many", "backlog_full", "unavailable", "internal", "idempotency_in_flight"}
 
 
 class FaultModel(BaseModel):

@@ -11,11 +11,14 @@ from roadmap import migrate as migrations
 from roadmap.accounts import keys
 from roadmap.database import Database, open_database
 from roadmap.errors import RoadmapError
+from roadmap.heartbeat import count_alive
 from roadmap.queue.client import Queue, open_queue
 from roadmap.runtime import Process, check_budget, needed_connections, pool, require_database, require_servers
 from roadmap.settings import Settings, read_settings
 
 __all__ = ["check", "create_key", "migrate"]
+
+QUEUES = (Process.CONTENT, Process.LOGS)
 
 
 def migrate(arguments: Namespace) -> int:
@@ -86,13 +89,23 @@ async def _check(settings: Settings) -> int:
 async def _check_database(settings: Settings) -> dict[str, str | None]:
     try:
         async with asyncio.timeout(10), open_database(pool(settings, Process.LOGS)) as db:
+            schema = await _fault(migrations.require_schema(db))
             return {
                 "postgresql": None,
-                "schema": await _fault(migrations.require_schema(db)),
+                "schema": schema,
                 "connection budget": await _fault(check_budget(settings, db)),
+                **({} if schema else await _check_workers(db)),
             }
     except TimeoutError:
         return {"postgresql": "does not answer"}
+
+
+async def _check_workers(db: Database) -> dict[str, str | None]:
+    try:
+        alive = await count_alive(db)
+    except RoadmapError as exc:
+        return {"workers": str(exc)}
+    return {f"worker on {name}": None if alive.get(name) else "none is alive" for name in QUEUES}
 
 
 async def _fault(work: Awaitable[None]) -> str | None:
@@ -105,7 +118,5 @@ async def _fault(work: Awaitable[None]) -> str | None:
 
 async def _check_queues(queue: Queue) -> dict[str, str | None]:
     return {
-        f"queue {name} (waiting: {depth})": None
-        for name in ("content", "logs")
-        if (depth := await queue.depth(name)) is not None
+        f"queue {name} (waiting: {depth})": None for name in QUEUES if (depth := await queue.depth(name)) is not None
     }

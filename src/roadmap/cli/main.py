@@ -1,4 +1,7 @@
-"""The command line: one table of commands. Exit codes: 0 done, 1 something is wrong, 2 misconfigured or misused."""
+"""The command line: one table of commands.
+
+Exit codes: 0 done, 1 something is wrong, 2 misconfigured or misused, 70 a service that no longer looked at its queue.
+"""
 
 import argparse
 import os
@@ -9,7 +12,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from roadmap import __version__
-from roadmap.errors import Misconfigured, RoadmapError
+from roadmap.errors import Misconfigured, RoadmapError, Stalled
+from roadmap.signals import leave_on_signal
+from roadmap.watchdog import STALLED
 
 __all__ = ["main"]
 
@@ -19,6 +24,8 @@ EPILOG = "Settings come from the environment; `roadmap check` shows them. Withou
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     module, _, function = arguments.run.partition(":")
+    if module == "services":
+        leave_on_signal()
     try:
         # Each process loads only what it runs: `logs` has no use for a web server.
         code: int = getattr(import_module(f"roadmap.cli.{module}"), function)(arguments)
@@ -38,6 +45,9 @@ def _tell(error: Exception) -> int:
         case Misconfigured():
             print(f"roadmap: misconfigured: {cause}", file=sys.stderr)
             return 2
+        case Stalled():
+            print(f"roadmap: stalled: {cause}", file=sys.stderr)
+            return STALLED
         case RoadmapError():
             print(f"roadmap: {cause}", file=sys.stderr)
             return 1
@@ -51,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_services(commands)
     _add_admin(commands)
+    _add_dead_jobs(commands)
     _add_local(commands)
     return parser
 
@@ -86,6 +97,38 @@ def _add_admin(commands: Commands) -> None:
     create.add_argument("--days", type=_positive, help="days until it expires (never)")
     create.add_argument("--operator", action="store_true", help="may also operate the service (/v1/admin)")
     create.set_defaults(run="admin:create_key")
+
+
+def _add_dead_jobs(commands: Commands) -> None:
+    about = "work that was given up: list it, retry it, discard it"
+    dead_jobs = _add(commands, "dead-jobs", about).add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = _add(dead_jobs, "list", "list dead jobs, newest first")
+    listing.add_argument("--status", choices=("dead", "retried", "discarded", "all"), default="dead", help="(dead)")
+    listing.add_argument("--function", help="draft, write_concept, write_log_batch")
+    listing.add_argument("--fingerprint", help="of a group")
+    listing.add_argument("--limit", type=_positive, default=50, help="at most so many (50)")
+    listing.set_defaults(run="dead_jobs:list_all")
+    groups = _add(dead_jobs, "groups", "list dead jobs by fault, the most frequent first")
+    groups.set_defaults(run="dead_jobs:list_groups")
+    for command in (listing, groups):
+        command.add_argument("--json", action="store_true", help="as JSON, in full")
+    show = _add(dead_jobs, "show", "show one with its payload and traceback")
+    show.add_argument("id", metavar="ID")
+    show.set_defaults(run="dead_jobs:show")
+    _add_resolutions(dead_jobs)
+
+
+def _add_resolutions(dead_jobs: Commands) -> None:
+    for name, text, done in (
+        ("retry", "take dead jobs up again; 1 when any is left", "retried"),
+        ("discard", "mark dead jobs as dealt with, change nothing else; 1 when any is left", "discarded"),
+    ):
+        command = _add(dead_jobs, name, text)
+        which = command.add_mutually_exclusive_group(required=True)
+        which.add_argument("ids", metavar="ID", nargs="*", default=[], help="these")
+        which.add_argument("--fingerprint", help="those of a group")
+        which.add_argument("--all", action="store_true", help="all of them")
+        command.set_defaults(run=f"dead_jobs:{name}", done=done)
 
 
 def _port(text: str) -> int:

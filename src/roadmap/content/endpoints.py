@@ -9,15 +9,16 @@ from roadmap.api.answers import JSONAnswer, utc
 from roadmap.api.inputs import Digits
 from roadmap.api.operation import Call, NoBody, Query
 from roadmap.content import store
-from roadmap.content.model import ContentStatus
+from roadmap.content.model import ContentStatus, FoundResources
 from roadmap.content.quiz import hide_key
+from roadmap.content.resources import fill_gaps
 from roadmap.database import Database, Row
 from roadmap.errors import NotFound
 from roadmap.ids import Prefix, show_id
 from roadmap.queue.client import Queue
 from roadmap.roadmaps.model import Kind
 
-__all__ = ["PieceAnswer", "VersionQuery", "read_quiz", "read_resources", "read_tutorial"]
+__all__ = ["PieceAnswer", "ResourcesPieceAnswer", "VersionQuery", "read_quiz", "read_resources", "read_tutorial"]
 
 MARKDOWN = "text/markdown"
 
@@ -28,9 +29,7 @@ class VersionQuery(Query):
     )
 
 
-class PieceAnswer(BaseModel):
-    """A piece of content. `body` is null until the piece is ready; its form depends on `kind`."""
-
+class _Piece(BaseModel):
     concept_id: str
     kind: Kind
     status: ContentStatus
@@ -38,7 +37,26 @@ class PieceAnswer(BaseModel):
     latest_version: int
     created_at: str | None
     error: dict[str, str] | None
+
+
+class PieceAnswer(_Piece):
+    """A piece of content. `body` is null until the piece is ready; its form depends on `kind`."""
+
     body: dict[str, Any] | None
+
+
+class ResourcesBody(FoundResources):
+    """`check` says whether a page was there when somebody last looked (`checked_at`). `rejected` are the addresses that
+    the model named and that were left out."""
+
+    provider: str
+    model: str
+
+
+class ResourcesPieceAnswer(_Piece):
+    """The resources. `body` is null until they are ready."""
+
+    body: ResourcesBody | None
 
 
 async def read_tutorial(db: Database, _queue: Queue, call: Call[NoBody, VersionQuery]) -> Response:
@@ -50,7 +68,11 @@ async def read_tutorial(db: Database, _queue: Queue, call: Call[NoBody, VersionQ
 
 
 async def read_resources(db: Database, _queue: Queue, call: Call[NoBody, VersionQuery]) -> Response:
-    return JSONAnswer(await _read(db, call, Kind.RESOURCES))
+    """The resources, each with what is known about its link."""
+    shown = await _read(db, call, Kind.RESOURCES)
+    if shown["body"] is not None:
+        shown["body"] = fill_gaps(shown["body"])
+    return JSONAnswer(shown)
 
 
 async def read_quiz(db: Database, _queue: Queue, call: Call[NoBody, VersionQuery]) -> Response:

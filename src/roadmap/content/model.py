@@ -1,15 +1,29 @@
 """A concept's content: what the model answers, and what a piece is written from."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from roadmap.llm.answer import Answer
 from roadmap.roadmaps.model import Concept, LearnerLevel
 
-__all__ = ["Assignment", "ContentStatus", "Question", "QuestionKind", "QuizAnswer", "Resource", "ResourcesAnswer"]
+__all__ = [
+    "Assignment",
+    "CheckedResource",
+    "ContentStatus",
+    "FoundResources",
+    "LinkCheck",
+    "Question",
+    "QuestionKind",
+    "QuizAnswer",
+    "RejectedLink",
+    "Resource",
+    "ResourceKind",
+    "ResourcesAnswer",
+]
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
@@ -47,6 +61,38 @@ class Resource(Answer):
 
 class ResourcesAnswer(Answer):
     resources: list[Resource] = Field(min_length=1, max_length=8)
+
+
+class LinkCheck(StrEnum):
+    """What asking for a page showed.
+
+    VERIFIED: it is there. DEAD: it is not (404, 410, no such host). REFUSED: it must not be asked for, or leads where
+    nobody must ask. UNVERIFIED: nobody could tell, or nobody asked.
+    """
+
+    VERIFIED = "verified"
+    DEAD = "dead"
+    UNVERIFIED = "unverified"
+    REFUSED = "refused"
+
+
+class CheckedResource(Resource):
+    check: LinkCheck
+    checked_at: datetime | None = None
+
+
+class RejectedLink(BaseModel):
+    """An address that the model named and that is left out."""
+
+    url: str
+    check: LinkCheck
+
+
+class FoundResources(BaseModel):
+    """The resources of a concept. Bodies from before links were checked have no `rejected` and no `checked_at`."""
+
+    resources: list[CheckedResource]
+    rejected: list[RejectedLink] = Field(default_factory=list)
 
 
 class Question(Answer):

@@ -19,8 +19,11 @@ __all__ = [
     "defer_pieces",
     "fail_piece",
     "find_body",
+    "lock_failed",
+    "lock_missing",
     "open_for",
     "release_run",
+    "reopen_pieces",
     "save_piece",
 ]
 
@@ -28,7 +31,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One (concept, kind) that this process writes. Every write says `claim`; a late one is refused. `planned_at` is
-    when it was first wanted."""
+    when it was first wanted, `max_cost_micros` the roadmap's budget (None: no limit)."""
 
     roadmap_id: UUID
     run_id: UUID
@@ -38,6 +41,7 @@ class Piece:
     failures: int
     crashes: int
     planned_at: datetime
+    max_cost_micros: int | None = None
 
 
 CREATE_PIECES = """
@@ -57,8 +61,8 @@ async def create_pieces(
 # clock_timestamp(), because now() stands still while a statement waits for a lock.
 CLAIM_PIECES = """
 WITH free AS (
-    SELECT content.roadmap_id, content.concept_id, content.kind, runs.planned_at
-    FROM runs JOIN content ON content.run_id = runs.id
+    SELECT content.roadmap_id, content.concept_id, content.kind, runs.planned_at, roadmaps.max_cost_micros
+    FROM runs JOIN content ON content.run_id = runs.id JOIN roadmaps ON roadmaps.id = runs.roadmap_id
     WHERE runs.id = $1 AND runs.status = 'writing' AND content.concept_id = $2
       AND content.status IN ('pending', 'writing') AND content.due_at IS NOT NULL
       AND (content.claimed_by IS NULL OR content.due_at <= clock_timestamp())
@@ -71,7 +75,8 @@ UPDATE content SET
     not_before = NULL, crashes = crashes + (claimed_by IS NOT NULL)::int, updated_at = now()
 FROM free
 WHERE content.roadmap_id = free.roadmap_id AND content.concept_id = free.concept_id AND content.kind = free.kind
-RETURNING content.roadmap_id, run_id, content.concept_id, content.kind, claim, failures, crashes, planned_at
+RETURNING content.roadmap_id, run_id, content.concept_id, content.kind, claim, failures, crashes, planned_at,
+    max_cost_micros
 """
 
 
@@ -155,6 +160,58 @@ async def release_run(tx: Executor, run_id: UUID) -> None:
     """Takes every open piece of a canceled run back: nobody writes it, nobody sweeps it."""
     await tx.fetch(LOCK_OPEN_PIECES, run_id)
     await tx.execute(RELEASE_RUN, run_id)
+
+
+LOCK_MISSING = """
+SELECT concept_id, kind FROM content WHERE roadmap_id = $1 AND status <> 'ready'
+ORDER BY concept_id, kind FOR NO KEY UPDATE
+"""
+
+
+async def lock_missing(tx: Executor, roadmap_id: UUID) -> list[tuple[UUID, str]]:
+    """Locks every piece that is not ready until the commit; a concept and a kind for each."""
+    return [(row["concept_id"], row["kind"]) for row in await tx.fetch(LOCK_MISSING, roadmap_id)]
+
+
+LOCK_FAILED = """
+SELECT content.concept_id, content.kind FROM unnest($2::uuid[], $3::text[]) AS p (concept_id, kind)
+JOIN content ON content.roadmap_id = $1 AND content.concept_id = p.concept_id AND content.kind = p.kind
+WHERE content.status = 'failed' ORDER BY content.concept_id, content.kind FOR NO KEY UPDATE OF content
+"""
+
+
+async def lock_failed(tx: Executor, roadmap_id: UUID, pieces: Sequence[tuple[UUID, str]]) -> list[tuple[UUID, str]]:
+    """Locks those of these pieces that have failed for good, and returns them."""
+    rows = await tx.fetch(LOCK_FAILED, roadmap_id, *_columns(pieces))
+    return [(row["concept_id"], row["kind"]) for row in rows]
+
+
+# The claim rises: whoever wrote the piece before is refused.
+REOPEN_PIECES = """
+WITH opened AS (
+    UPDATE content SET run_id = $2, status = 'pending', claim = claim + 1, claimed_by = NULL, failures = 0,
+        crashes = 0, due_at = now() + interval '10 seconds', not_before = NULL, error_code = NULL,
+        error_message = NULL, updated_at = now()
+    FROM unnest($3::uuid[], $4::text[]) AS p (concept_id, kind)
+    WHERE content.roadmap_id = $1 AND content.concept_id = p.concept_id AND content.kind = p.kind
+      AND content.status <> 'ready'
+    RETURNING content.concept_id, content.kind, content.claim
+)
+SELECT concept_id, string_agg(left(kind, 1) || claim, '' ORDER BY kind) AS claims
+FROM opened GROUP BY concept_id ORDER BY concept_id
+"""
+
+
+async def reopen_pieces(
+    tx: Executor, roadmap_id: UUID, run_id: UUID, pieces: Sequence[tuple[UUID, str]]
+) -> list[tuple[UUID, str]]:
+    """Gives locked pieces to a run, with all their tries. Returns the concepts, each with the claims of its pieces."""
+    rows = await tx.fetch(REOPEN_PIECES, roadmap_id, run_id, *_columns(pieces))
+    return [(row["concept_id"], row["claims"]) for row in rows]
+
+
+def _columns(pieces: Sequence[tuple[UUID, str]]) -> tuple[list[UUID], list[str]]:
+    return [concept_id for concept_id, _ in pieces], [kind for _, kind in pieces]
 
 
 FIND_BODY = """

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from roadmap.api.answers import JSONAnswer, utc
-from roadmap.api.inputs import Plain
+from roadmap.api.inputs import PLAIN_FORM, Plain
 from roadmap.api.operation import Call, NoBody
 from roadmap.api.pages import PageQuery, foreign_cursor, pack_cursor, page_answer, unpack_cursor
 from roadmap.database import Database
@@ -28,9 +28,13 @@ _CURSOR = struct.Struct(">q16s")  # microseconds since 1970, id
 class LogQuery(PageQuery):
     level: Annotated[Level, Field(description="the lowest level shown")] = Level.DEBUG
     category: Category | None = None
-    step: Annotated[str | None, Field(min_length=1, max_length=100), Plain] = None
+    step: Annotated[str | None, Field(min_length=1, max_length=100, json_schema_extra=PLAIN_FORM), Plain] = None
     concept: Annotated[str | None, Field(pattern="^cpt_[0-9a-f]{32}$", description="a concept's id")] = None
-    q: Annotated[str | None, Field(min_length=1, max_length=200, description="looked for in the message"), Plain] = None
+    q: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200, description="looked for in the message", json_schema_extra=PLAIN_FORM),
+        Plain,
+    ] = None
 
 
 class EntryModel(BaseModel):

@@ -1,6 +1,6 @@
 """The execution log's SQL: writing, confirming, reading, and the days of its partitions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -9,10 +9,11 @@ import structlog
 
 from roadmap.database import Database, Executor, Row, like_pattern
 from roadmap.errors import Outage
-from roadmap.execution_log.model import Category, Entry, Level
+from roadmap.execution_log.model import JSON, Category, Entry, Level, encode
+from roadmap.ids import new_id
 
 __all__ = ["DeadLetter", "Filters", "Mark", "Period", "add_dead_letter", "find_written", "insert", "keep_partitions"]
-__all__ += ["LoggedRun", "find_runs", "page"]
+__all__ += ["LoggedRun", "add_entry", "find_runs", "page"]
 
 log = structlog.get_logger()
 
@@ -35,6 +36,23 @@ ON CONFLICT DO NOTHING
 async def insert(db: Executor, text: str) -> int:
     """Writes a JSON array of entries and returns how many of them were new."""
     return int((await db.execute(INSERT, text)).rpartition(" ")[2])
+
+
+async def add_entry(tx: Executor, run_id: UUID, category: Category, message: str, details: Mapping[str, JSON]) -> None:
+    """For who has no recorder: one entry, committed with what it tells of."""
+    fields: dict[str, JSON] = {
+        "id": new_id(),
+        "at": datetime.now(UTC),
+        "run_id": run_id,
+        "concept_id": None,
+        "step": None,
+        "level": Level.INFO,
+        "category": category,
+        "message": message,
+        "details": details,
+        "duration_ms": None,
+    }
+    await insert(tx, f"[{encode(fields).decode()}]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from roadmap.errors import Outage, Unusable
+from roadmap.errors import AnswerLost, Outage, Unusable
 from roadmap.llm.client import Provider
 from roadmap.llm.dialect import DialectRefused
 from roadmap.llm.extraction import clean_text, split_thoughts
+from roadmap.llm.gate import Admission
 from roadmap.llm.model import (
     CallStatus,
     Completion,
@@ -60,12 +61,11 @@ class _Question:
     def opening(self) -> tuple[Message, Message]:
         return Message("system", self.prompt.system), Message("user", self.prompt.user)
 
-    def plan(self, provider: Provider, number: int) -> PlannedCall:
+    def plan(self, provider: Provider, number: int, request: Request) -> PlannedCall:
         schema = orjson.dumps(self.shape.schema if self.shape else None)
         asked = b"\0".join([self.prompt.system.encode(), self.prompt.user.encode(), schema])
-        return PlannedCall(
-            self.prompt.purpose, provider.name, provider.model, hashlib.sha256(asked).hexdigest(), number
-        )
+        prompt_hash, most = hashlib.sha256(asked).hexdigest(), provider.most(request)
+        return PlannedCall(self.prompt.purpose, provider.name, provider.model, prompt_hash, number, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,16 @@ class _Call:
     """A call under way; `started` by the monotonic clock."""
 
     id: UUID
-    purpose: str
+    planned: PlannedCall
     started: float
 
 
 class Llm:
     """Bound to one piece of work. `spent` holds its finished calls until the caller's transaction has settled them.
 
-    Raises Outage (nothing was wrong with the question; try later), Unusable (also after repair) and Superseded (the
-    work is no longer wanted). A call that is canceled stays open in the ledger, which is the truth about it.
+    Raises Outage (nothing was wrong with the question; try later), Unusable (also after repair, or its budget is spent)
+    and Superseded (the work is no longer wanted). A call that is canceled stays open in the ledger, which is the truth
+    about it.
     """
 
     def __init__(self, provider: Provider, ledger: Ledger) -> None:
@@ -118,16 +119,24 @@ class Llm:
         while True:
             request = Request(question.prompt.purpose, messages, question.prompt.max_tokens, question.shape, dialect)
             try:
-                return await self._call(question.plan(self._provider, number), request, read)
+                return await self._call(question.plan(self._provider, number, request), request, read)
             except DialectRefused as refused:
                 dialect = refused.weaker
 
     async def _call(self, planned: PlannedCall, request: Request, read: Callable[[Completion], R]) -> R:
-        """One HTTP call, one ledger row."""
-        call = _Call(await self._ledger.reserve(planned), planned.purpose, time.monotonic())
+        """One HTTP call, one ledger row. The wait for room comes before the row, and leaves none when it is in vain."""
+        async with self._provider.admit(request) as admission:
+            return await self._make(planned, request, read, admission)
+
+    async def _make(
+        self, planned: PlannedCall, request: Request, read: Callable[[Completion], R], admission: Admission
+    ) -> R:
+        call = _Call(await self._ledger.reserve(planned, self.spent), planned, time.monotonic())
         completion = None
+        admission.begin()
         try:
             completion = await self._provider.complete(request)
+            admission.end(completion.usage)
             value = read(completion)
         except (Outage, Unusable) as exc:
             if isinstance(exc, Wrong) and completion is not None:
@@ -143,14 +152,20 @@ class Llm:
             call.id,
             usage.input_tokens,
             usage.output_tokens,
-            self._provider.price(usage),
+            self._provider.price(usage) if completion else _unknown_cost(call.planned, error),
             latency_ms=round((time.monotonic() - call.started) * 1000),
             finish_reason=completion.finish_reason if completion else None,
             outcome=_outcome(error),
             error=_code(error),
         )
         self.spent.append(spent)
-        _tell(call.purpose, spent)
+        _tell(call.planned.purpose, spent)
+
+
+def _unknown_cost(planned: PlannedCall, error: Outage | Unusable | None) -> int:
+    """Of a call that ended without a completion: the most that it can cost, unless the provider has refused it."""
+    thrown_away = isinstance(error, Unusable) and error.code == "model_too_long"
+    return planned.most_micros if thrown_away or isinstance(error, AnswerLost) else 0
 
 
 def _tell(purpose: str, spent: Spent) -> None:

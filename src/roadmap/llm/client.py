@@ -12,13 +12,15 @@ import httpx
 import orjson
 import structlog
 
-from roadmap.errors import Misconfigured, Outage, TimedOut, Unusable
+from roadmap.errors import AnswerLost, Misconfigured, Outage, TimedOut, Unusable
+from roadmap.llm.availability import Availability
 from roadmap.llm.dialect import Dialect, DialectRefused
+from roadmap.llm.gate import Admission, Gate
 from roadmap.llm.model import Completion, Request, Usage
 from roadmap.llm.refusals import failure, reason
-from roadmap.llm.wire import read_completion, write_payload
+from roadmap.llm.wire import likely_tokens, most_usage, read_completion, write_payload
 
-__all__ = ["ASGIApp", "Endpoint", "Provider", "open_provider"]
+__all__ = ["ASGIApp", "Endpoint", "Provider", "address_of", "open_provider"]
 
 log = structlog.get_logger()
 
@@ -31,8 +33,8 @@ _OPENAI = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT = 5.0
 _MOST_BYTES = 4 * 1024 * 1024
 _LANE_WIDTH = 10  # connections
-# Time-outs of httpx before a question was asked: these cost nothing.
-_UNREACHED = (httpx.ConnectTimeout, httpx.PoolTimeout)
+# What fails before a question was asked costs nothing.
+_UNREACHED = (httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ConnectError, httpx.ProxyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +67,45 @@ class _Lane:
 
 
 class Provider:
-    """One endpoint and its connections. `dialect` is what it was found to understand."""
+    """One endpoint and its connections. `dialect` is what it was found to understand; `gate` keeps its limits, None: it
+    has none."""
 
-    def __init__(self, endpoint: Endpoint, lanes: Sequence["_Lane"], url: httpx.URL) -> None:
+    def __init__(self, endpoint: Endpoint, lanes: Sequence["_Lane"], url: httpx.URL, gate: Gate | None) -> None:
         self.name = "offline" if endpoint.app else url.host
         self.model = endpoint.model
         self.dialect = Dialect()
+        self.gate = gate
+        self._availability = Availability(self.name)
         self._endpoint = endpoint
         self._lanes = lanes
         self._url = url
 
+    @asynccontextmanager
+    async def admit(self, request: Request) -> AsyncIterator[Admission]:
+        """Around a call of `complete`: waits until the limits have room for it.
+
+        Raises NotYet when there is none for long, and Outage while the provider is away.
+        """
+        self._availability.check()
+        if self.gate is None:
+            self._availability.enter()
+            yield Admission(0)
+            return
+        async with self.gate.admit(likely_tokens(request)) as admission:
+            self._availability.enter()
+            yield admission
+
     async def complete(self, request: Request) -> Completion:
         """One HTTP call, never repeated here.
 
-        Raises Outage (away, busy, too slow, garbled), DialectRefused (ask again in its `weaker` dialect) or Unusable.
+        Raises Outage (away), Busy, AnswerLost (too slow, cut off, garbled), DialectRefused (ask again in its `weaker`
+        dialect) or Unusable.
         """
-        status, headers, body = await self._post(request)
-        if status != 200:
-            self._refuse(status, headers, body, request)
-        completion = read_completion(body, request)
+        with self._availability.watch():
+            status, headers, body = await self._post(request)
+            if status != 200:
+                self._refuse(status, headers, body, request)
+            completion = read_completion(body, request)
         self.dialect = self.dialect.joined(request.dialect)
         return completion
 
@@ -91,6 +113,12 @@ class Provider:
         """Micro-dollars, rounded up."""
         millionths = usage.input_tokens * self._endpoint.input_price + usage.output_tokens * self._endpoint.output_price
         return (millionths + 999_999) // 1_000_000
+
+    def most(self, request: Request) -> int:
+        """Micro-dollars that the call can cost at most."""
+        if not self._endpoint.input_price and not self._endpoint.output_price:
+            return 0
+        return self.price(most_usage(self.model, request))
 
     async def _post(self, request: Request) -> tuple[int, httpx.Headers, bytes]:
         content = orjson.dumps(write_payload(self.model, request))
@@ -108,7 +136,7 @@ class Provider:
         except (TimeoutError, httpx.TimeoutException) as exc:
             raise TimedOut("the model did not answer in time", retry_in=10) from exc
         except (httpx.RequestError, OSError) as exc:
-            raise Outage("the model's provider cannot be reached", retry_in=5) from exc
+            raise AnswerLost("the model's provider cannot be reached", retry_in=5) from exc
 
     @asynccontextmanager
     async def _take_lane(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -130,9 +158,9 @@ class Provider:
 
 
 @asynccontextmanager
-async def open_provider(endpoint: Endpoint) -> AsyncIterator[Provider]:
+async def open_provider(endpoint: Endpoint, gate: Gate | None = None) -> AsyncIterator[Provider]:
     """Raises Misconfigured for an address or a key that no request could carry."""
-    url = _address(endpoint)
+    url = address_of(endpoint)
     # `identity`: an answer is small, and the limit on its bytes then holds before anything is unpacked.
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     if endpoint.api_key:
@@ -149,10 +177,11 @@ async def open_provider(endpoint: Endpoint) -> AsyncIterator[Provider]:
         for _ in range(-(-endpoint.connections // _LANE_WIDTH)):
             transport = httpx.ASGITransport(endpoint.app) if endpoint.app else None
             lanes.append(_Lane(await stack.enter_async_context(open_client(transport=transport))))
-        yield Provider(endpoint, lanes, url)
+        yield Provider(endpoint, lanes, url, gate)
 
 
-def _address(endpoint: Endpoint) -> httpx.URL:
+def address_of(endpoint: Endpoint) -> httpx.URL:
+    """Where the calls go. Raises Misconfigured when no request can go there."""
     try:
         url = httpx.URL((endpoint.base_url or _OPENAI).rstrip("/") + "/chat/completions")
     except httpx.InvalidURL as exc:

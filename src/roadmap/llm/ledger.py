@@ -1,4 +1,7 @@
-"""The ledger in PostgreSQL: a row before each call, which also asks whether the work is still wanted, and its end."""
+"""The ledger in PostgreSQL: a row before each call, which also asks whether the work is still wanted, and its end.
+
+Where a budget is set the row waits for its turn: the calls of one learner are weighed one after another (budget.py).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +10,17 @@ from uuid import UUID
 from roadmap.database import Database, Executor
 from roadmap.errors import Superseded
 from roadmap.ids import new_id
+from roadmap.llm.budget import NO_BUDGET, Budget, check
 from roadmap.llm.model import PlannedCall, Spent
 
 __all__ = ["RunLedger", "settle"]
 
 # The row is also a fence: who has lost the claim, or whose run is over, begins no call.
 RESERVE = """
-    INSERT INTO model_calls (id, run_id, concept_id, kind, claim, purpose, provider, model, prompt_hash, round, status)
+    INSERT INTO model_calls (id, run_id, concept_id, kind, claim, purpose, provider, model, prompt_hash, round,
+                             reserved_micros, user_id, status)
     SELECT $2::uuid, runs.id, $3::uuid, $4::text, $5::integer, $6::text, $7::text, $8::text, $9::text, $10::smallint,
-           'open'
+           $11::bigint, runs.user_id, 'open'
       FROM runs
      WHERE runs.id = $1 AND CASE WHEN $3::uuid IS NULL THEN runs.status = 'drafting' AND runs.claim = $5
            ELSE runs.status = 'writing' AND EXISTS (
@@ -36,12 +41,23 @@ class RunLedger:
     claim: int
     concept_id: UUID | None = None
     kind: str | None = None
+    budget: Budget = NO_BUDGET
 
-    async def reserve(self, call: PlannedCall) -> UUID:
-        """Raises Superseded when the claim was lost or the run is over, Outage when PostgreSQL is away."""
+    async def reserve(self, call: PlannedCall, finished: Sequence[Spent] = ()) -> UUID:
+        """Raises Superseded when the claim was lost or the run is over, BudgetExceeded when there is nothing left to
+        spend, NotYet when that depends on calls under way, Outage when PostgreSQL is away."""
+        if self.budget == NO_BUDGET or not call.most_micros:
+            return await self._write(self.db, call)
+        # What the earlier rounds really cost is known by now: their reservations must not be in the way of this one.
+        await settle(self.db, finished)
+        async with self.db.transaction() as tx:
+            await check(tx, self.run_id, self.budget)
+            return await self._write(tx, call)
+
+    async def _write(self, db: Executor, call: PlannedCall) -> UUID:
         place = (self.run_id, new_id(), self.concept_id, self.kind, self.claim)
-        planned = (call.purpose, call.provider, call.model, call.prompt_hash, call.round)
-        call_id: UUID | None = await self.db.fetchval(RESERVE, *place, *planned)
+        planned = (call.purpose, call.provider, call.model, call.prompt_hash, call.round, call.most_micros)
+        call_id: UUID | None = await db.fetchval(RESERVE, *place, *planned)
         if call_id is None:
             raise Superseded("the claim was lost, or the run is over")
         return call_id

@@ -1,5 +1,6 @@
 """What the model layer is told and what it tells: prompts, calls, their cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -87,18 +88,21 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """What the ledger is told before a call. `prompt_hash`: hex SHA-256 of system, user and schema; `round` from 0."""
+    """What the ledger is told before a call. `prompt_hash`: hex SHA-256 of system, user and schema; `round` from 0;
+    `most_micros`: what it can cost at most, in micro-dollars."""
 
     purpose: str
     provider: str
     model: str
     prompt_hash: str
     round: int
+    most_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One finished call, for the ledger. `error` is a public code, None when all is well."""
+    """One finished call, for the ledger. `error` is a public code, None when all is well. A call that may be billed,
+    nobody knows for what, costs the most that it can."""
 
     call_id: UUID
     input_tokens: int
@@ -113,6 +117,10 @@ class Spent:
 class Ledger(Protocol):
     """Where a call is written down before it is made."""
 
-    async def reserve(self, call: PlannedCall) -> UUID:
-        """The id of the new row. Raises Superseded when the run is no longer active."""
+    async def reserve(self, call: PlannedCall, finished: Sequence[Spent] = ()) -> UUID:
+        """The id of the new row. `finished` are the earlier calls of the same work, which may not be settled yet.
+
+        Raises Superseded when the run is no longer active, BudgetExceeded when nothing is left to spend, and NotYet
+        when it depends on what the calls under way will cost.
+        """
         ...

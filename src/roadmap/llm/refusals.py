@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from roadmap.errors import Outage, Unusable
+from roadmap.errors import Busy, Outage, Unusable
 
 __all__ = ["failure", "reason", "retry_after"]
 
@@ -20,7 +20,7 @@ def failure(status: int, headers: Mapping[str, str], now: datetime) -> Outage | 
     """The error for a status that is not 200. `headers` has lower-case names."""
     pause = retry_after(headers, now)
     if status == 429:
-        return Outage("the model's provider asks us to wait", retry_in=pause or 10)
+        return Busy("the model's provider asks us to wait", retry_in=pause or 10)
     if status in _WAIT or status >= 500:
         return Outage("the model's provider is in trouble", retry_in=pause or 5)
     if status in {401, 403}:

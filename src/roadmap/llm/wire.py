@@ -6,15 +6,16 @@ from typing import Any
 
 import orjson
 
-from roadmap.errors import Outage
+from roadmap.errors import AnswerLost, Outage
 from roadmap.llm.dialect import Format
 from roadmap.llm.model import Completion, Message, Request, Shape, Usage
 
-__all__ = ["fallback_instruction", "read_completion", "write_payload"]
+__all__ = ["fallback_instruction", "likely_tokens", "most_usage", "read_completion", "write_payload"]
 
 _CHARACTERS_PER_TOKEN = 4
 # The new name of the limit is that of reasoning models, which also count their thoughts against it.
 _ROOM_TO_THINK = 16_000
+_NO_COMPLETION = "the model's provider answered something that is no completion"
 _MOST_TOKENS = 1_000_000_000
 _REASONS = {"max_tokens": "length", "model_length": "length", "safety": "content_filter", "refusal": "content_filter"}
 
@@ -25,6 +26,18 @@ def write_payload(model: str, request: Request) -> dict[str, Any]:
     if request.shape is not None and request.dialect.format is not Format.PROSE:
         payload["response_format"] = _response_format(request.shape, request.dialect.format)
     return payload
+
+
+def most_usage(model: str, request: Request) -> Usage:
+    """The most tokens that the call can use: a token is a byte of what we send or more, and the answer has a limit."""
+    asked = orjson.dumps(write_payload(model, request))
+    return Usage(len(asked), sum(_limit(request).values()))
+
+
+def likely_tokens(request: Request) -> int:
+    """About what a provider sets aside for the call: what is asked, and all that may be answered."""
+    asked = sum(len(message.content) for message in request.messages)
+    return asked // _CHARACTERS_PER_TOKEN + sum(_limit(request).values())
 
 
 def _limit(request: Request) -> dict[str, int]:
@@ -53,20 +66,29 @@ def _response_format(shape: Shape, form: Format) -> dict[str, Any]:
 
 
 def read_completion(body: bytes, request: Request) -> Completion:
-    """Raises Outage for a body that is no completion: a proxy's page, an error under status 200, an empty list."""
+    """Raises AnswerLost for a body that is no completion (a proxy's page, an empty list), and a plain Outage for an
+    error under status 200, which nobody bills."""
+    reply = _parse(body)
     try:
-        # Not orjson: one lone surrogate in the answer would cost the whole body.
-        reply = json.loads(body.decode("utf-8-sig", "replace"))
         choice = reply["choices"][0]
         message = choice["message"]
         text, refused = _content(message), bool(message.get("refusal"))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as exc:
-        raise Outage("the model's provider answered something that is no completion", retry_in=5) from exc
+    except (TypeError, LookupError, AttributeError) as exc:
+        lost = Outage if isinstance(reply, dict) and reply.get("error") else AnswerLost
+        raise lost(_NO_COMPLETION, retry_in=5) from exc
     reason = _reason(choice.get("finish_reason"))
     if reason == "error":
-        raise Outage("the model's provider broke off its answer", retry_in=5)
+        raise AnswerLost("the model's provider broke off its answer", retry_in=5)
     usage = _usage(reply.get("usage"), request, text)
     return Completion(text, reason, usage, refused or reason == "content_filter")
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        # Not orjson: one lone surrogate in the answer would cost the whole body.
+        return json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError) as exc:
+        raise AnswerLost(_NO_COMPLETION, retry_in=5) from exc
 
 
 def _content(message: Mapping[str, Any]) -> str:

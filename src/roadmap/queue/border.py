@@ -1,4 +1,4 @@
-"""The edge between arq and what is plugged into it: hooks that fail, arguments that do not fit, causes of death."""
+"""The edge between arq and what is plugged into it: hooks that fail, bugs, arguments that do not fit."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -8,14 +8,17 @@ from typing import Any
 import orjson
 import structlog
 from arq.typing import StartupShutdown
-from arq.worker import Function
+from arq.worker import Function, Retry, RetryJob
 
-__all__ = ["OnDead", "check_arguments", "harmless", "read_cause"]
+from roadmap.queue.model import Unexecuted
+
+__all__ = ["OnDead", "guard_function", "harmless", "read_cause"]
 
 log = structlog.get_logger()
 
-# Job id, function name if it could be read, reason.
-OnDead = Callable[[str, str | None, str], Awaitable[None]]
+OnDead = Callable[[Unexecuted], Awaitable[None]]
+OnMisfit = Callable[[str, str], Awaitable[None]]
+OnBug = Callable[[str, str, Exception], Awaitable[None]]
 
 # arq's words (it has no codes) and ours.
 _REASONS = {
@@ -40,16 +43,23 @@ def harmless(hook: StartupShutdown | None) -> StartupShutdown | None:
     return guarded
 
 
-def check_arguments(function: Function, on_misfit: Callable[[str, str], Awaitable[None]]) -> Function:
-    """The function, but a payload whose arguments do not fit (an older version's) goes to `on_misfit(job_id, name)`."""
+def guard_function(function: Function, on_misfit: OnMisfit, on_bug: OnBug) -> Function:
+    """The function, but a payload whose arguments do not fit (an older version's) goes to `on_misfit(job_id, name)`,
+    and of what it raises `on_bug` hears as well: arq would only log it."""
     signature = inspect.signature(function.coroutine)
 
-    async def checked(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
+    async def guarded(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
         if not _fits(signature, ctx, *args, **kwargs):
             return await on_misfit(ctx["job_id"], function.name)
-        return await function.coroutine(ctx, *args, **kwargs)
+        try:
+            return await function.coroutine(ctx, *args, **kwargs)
+        except (Retry, RetryJob):
+            raise
+        except Exception as exc:
+            await on_bug(ctx["job_id"], function.name, exc)
+            raise
 
-    return replace(function, coroutine=checked)
+    return replace(function, coroutine=guarded)
 
 
 def read_cause(result: bytes | None) -> tuple[str | None, str]:

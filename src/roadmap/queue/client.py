@@ -12,16 +12,18 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ResponseError
 
-from roadmap.queue.breaker import Breaker
+from roadmap.breaker import Breaker
 from roadmap.queue.connection import FAULTS, back_off, open_client
-from roadmap.queue.model import KEPT_MS, Job
+from roadmap.queue.line import Line, read_line
+from roadmap.queue.model import KEPT_MS, PLACE_MS, Job, first_place
 from roadmap.queue.wake import WAKE_LUA, wake_key
 
-__all__ = ["Queue", "open_queue"]
+__all__ = ["Queue", "Script", "open_queue"]
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
+Script = Callable[[Sequence[str], Sequence[str | int | float]], Awaitable[Any | None]]
 
 _CONNECTIONS = 16
 _JOBS_A_CALL = 500
@@ -29,25 +31,33 @@ _PING_SECONDS = 0.5
 _LISTEN_SECONDS = 5.0
 _SILENCE_SECONDS = 20.0
 
-# KEYS: queue, wake list, one payload key per job. ARGV: four per job: id, score, life in ms, payload.
+# KEYS: queue, wake list, one payload key per job. ARGV: where by the clock a learner stands who waits for nothing, then
+# five per job: id, score, 1 if it stands in its learner's line, life in ms, payload.
+# Who waits for nothing stands a place behind the front of the queue (running jobs are in it too), however long ago the
+# others came: a slow model must not turn a second's worth of line into the wait of an hour.
 # The duplicate check asks the sorted set, where running jobs stay: a payload key without an entry (its worker died in
 # the wrong moment) would block its id for days. A job is written whole or not at all: when Redis is full the first
 # write of the script fails.
 # A few tokens wake a few workers; a worker that finds more than it can take passes the wake-up on.
 _OFFER = f"""
 {WAKE_LUA}
+local front = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+local lead = front and math.max(0, ARGV[1] - front - {PLACE_MS}) or 0
 local added = 0
 for i = 3, #KEYS do
-  local at = (i - 3) * 4
+  local at = (i - 3) * 5 + 1
   if not redis.call('ZSCORE', KEYS[1], ARGV[at + 1]) then
-    redis.call('PSETEX', KEYS[i], ARGV[at + 3], ARGV[at + 4])
-    redis.call('ZADD', KEYS[1], ARGV[at + 2], ARGV[at + 1])
+    redis.call('PSETEX', KEYS[i], ARGV[at + 4], ARGV[at + 5])
+    redis.call('ZADD', KEYS[1], ARGV[at + 2] - ARGV[at + 3] * lead, ARGV[at + 1])
     added = added + 1
   end
 end
 if added > 0 then wake(KEYS[2], math.min(added, 8), '') end
 return added
 """
+
+# Of `recent_depth`.
+_RECENT_SECONDS = 1.0
 
 
 class Queue:
@@ -58,10 +68,11 @@ class Queue:
         self._client = client
         self._namespace = namespace
         self._timeout = timeout
-        self._breaker = Breaker()
+        self._breaker = Breaker(faults=3, first_pause=1.0, longest_pause=5.0)
         # Waiting for a connection happens here and not in the pool, whose locks do not love cancellation.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._offer = client.register_script(_OFFER)
+        self._depths: dict[str, tuple[float, int | None]] = {}  # when they were asked for, and the answers
 
     async def offer(self, queue: str, jobs: Sequence[Job]) -> bool:
         """Enqueues the jobs whose ids are neither queued nor running. False: not all of them, the sweeper will."""
@@ -78,6 +89,32 @@ class Queue:
     async def depth(self, queue: str) -> int | None:
         """Jobs queued, deferred and running; None when Redis is away."""
         return await self._call("depth", lambda: self._client.zcard(self.key(queue)))
+
+    async def recent_depth(self, queue: str) -> int | None:
+        """The depth as it was within the last second, or when it was asked for last: one look a second, however many
+        callers there are. None when Redis was away."""
+        asked_at, depth = self._depths.get(queue, (-_RECENT_SECONDS, None))
+        now = time.monotonic()
+        if now - asked_at < _RECENT_SECONDS:
+            return depth
+        self._depths[queue] = (now, depth)
+        depth = await self.depth(queue)
+        self._depths[queue] = (now, depth)
+        return depth
+
+    def script(self, step: str, lua: str) -> Script:
+        """A Lua script as a function of keys (which get the namespace) and arguments. It answers None when Redis is
+        away, so the script must not. `step` names it in diagnostics."""
+        registered = self._client.register_script(lua)
+
+        async def run(keys: Sequence[str], arguments: Sequence[str | int | float]) -> Any | None:
+            return await self._call(step, partial(registered, [self.key(key) for key in keys], arguments))
+
+        return run
+
+    async def line(self, queue: str) -> Line | None:
+        """How it stands there, for operators; None when Redis is away."""
+        return await self._call("line", partial(read_line, self._client, self.key(queue)))
 
     async def claim(self, name: str, value: str) -> str | None:
         """Sets a key unless it is set, and returns what it holds now; None when Redis is away."""
@@ -165,9 +202,10 @@ async def open_queue(url: str, *, namespace: str = "", timeout: float = 0.3) -> 
 def _arguments(queue: str, jobs: Sequence[Job]) -> tuple[list[str], list[Any]]:
     now_ms = time.time_ns() // 1_000_000
     keys = [queue, wake_key(queue), *(f"arq:job:{job.id}" for job in jobs)]
-    args: list[Any] = []
+    args: list[Any] = [first_place(now_ms)]
     for job in jobs:
-        args += [job.id, job.score(now_ms), KEPT_MS + int(job.delay * 1000), job.payload(now_ms)]
+        life = KEPT_MS + int(job.delay * 1000)
+        args += [job.id, job.score(now_ms), int(job.in_line), life, job.payload(now_ms)]
     return keys, args
 
 

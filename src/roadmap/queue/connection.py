@@ -1,16 +1,18 @@
 """How every connection to Redis is made: time-outs everywhere, host names checked, faults known by name."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-__all__ = ["FAULTS", "back_off", "connection_options", "open_client"]
+__all__ = ["FAULTS", "back_off", "connection_options", "open_client", "open_pool"]
 
 # Whatever Redis or the way to it can do to us. asyncio's own time-outs are TimeoutError, which is an OSError.
 FAULTS = (RedisError, OSError)
@@ -45,7 +47,27 @@ def connection_options(url: str, timeout: float, *, resend: bool = True) -> dict
 def open_client(url: str, *, timeout: float, size: int, resend: bool = True) -> Redis:
     """A client that connects when first used, with at most `size` connections."""
     options = connection_options(url, timeout, resend=resend)
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, max_connections=size, timeout=timeout, **options))
+    return Redis.from_pool(open_pool(url, max_connections=size, timeout=timeout, **options))
+
+
+def open_pool(url: str, **options: Any) -> BlockingConnectionPool:
+    """A pool of connections whose faults are all of FAULTS. `options` are redis-py's."""
+    pool = BlockingConnectionPool.from_url(url, **options)
+    plain = pool.connection_class
+    pool.connection_class = type(plain.__name__, (_Candid, plain), {"__slots__": ()})
+    return pool
+
+
+class _Candid(AbstractConnection):
+    """Under uvloop, to write to a connection that was reset while nobody looked is a RuntimeError."""
+
+    __slots__ = ()
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as exc:
+            raise RedisConnectionError(f"the connection was closed: {exc}") from exc
 
 
 def checks_host_name(url: str) -> bool:

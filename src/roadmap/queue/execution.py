@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import UTC
 from functools import partial
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import arq.worker
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.worker import Function
+from redis.exceptions import ResponseError
 
 from roadmap.errors import Outage
-from roadmap.queue.border import OnDead, check_arguments, harmless, read_cause
+from roadmap.queue.border import OnDead, guard_function, harmless, read_cause
 from roadmap.queue.connection import FAULTS, back_off
-from roadmap.queue.model import KEPT_MS, dump_job, load_job
+from roadmap.queue.model import KEPT_MS, MOST_RAW, Unexecuted, dump_job, load_job
 from roadmap.queue.wake import wake
 
 __all__ = ["Execution"]
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 
 _FOR_EVER = 10**9
 _CALLBACK_SECONDS = 10.0
+# How Redis says that a payload's key holds something else.
+_WRONG_TYPE = "WRONGTYPE"
 
 
 class Execution(arq.worker.Worker):
@@ -59,9 +63,11 @@ class Execution(arq.worker.Worker):
             raise
         except FAULTS as exc:
             log.warning("job_left_to_its_lease", job_id=job_id, error=type(exc).__name__, detail=str(exc))
-        except Exception:
+            if _WRONG_TYPE in str(exc):
+                await self._bury(Unexecuted(job_id, None, "undecodable"))
+        except Exception as exc:
             log.exception("job_crashed", job_id=job_id)
-            await self._bury(job_id, None, "crashed")
+            await self._bury(Unexecuted(job_id, None, "crashed", error=exc))
 
     async def finish_job(self, job_id: str, finish: bool, *rest: Any) -> None:
         await self._insist(partial(super().finish_job, job_id, finish, *rest))
@@ -76,28 +82,46 @@ class Execution(arq.worker.Worker):
             # Redis was emptied, or the job finished elsewhere, in this very moment: nothing is wrong with it.
             await self._insist(partial(super().finish_failed_job, job_id, None))
             return
-        await self._bury(job_id, function, reason)
+        await self._bury(Unexecuted(job_id, function, reason))
 
-    async def _bury(self, job_id: str, function: str | None, reason: str) -> None:
-        if await self._report(job_id, function, reason):
-            await self._insist(partial(super().finish_failed_job, job_id, None))
+    async def _bury_stranger(self, name: bytes) -> None:
+        """What stands in the queue without being text: arq could not even ask for its payload."""
+        if await self._report(Unexecuted(name.decode(errors="backslashreplace"), None, "undecodable", name)):
+            async with asyncio.timeout(_CALLBACK_SECONDS):
+                await self.pool.zrem(self.queue_name, name)
+                await self.pool.delete(job_key_prefix.encode() + name)
+
+    async def _bury(self, dead: Unexecuted) -> None:
+        if await self._report(dead):
+            await self._insist(partial(super().finish_failed_job, dead.job_id, None))
 
     async def _report_misfit(self, job_id: str, function: str) -> None:
-        if not await self._report(job_id, function, "arguments"):
+        if not await self._report(Unexecuted(job_id, function, "arguments")):
             raise arq.worker.Retry(self.in_progress_timeout_s)
 
-    async def _report(self, job_id: str, function: str | None, reason: str) -> bool:
+    async def _report_bug(self, job_id: str, function: str, error: Exception) -> None:
+        """The job has had its try: what it left open comes back from its row, under another id."""
+        await self._report(Unexecuted(job_id, function, "internal", error=error))
+
+    async def _report(self, dead: Unexecuted) -> bool:
         """False when nobody could be told, so that the job must come again."""
-        log.error("job_dead", job_id=job_id, function=function, reason=reason)
+        log.error("job_dead", job_id=dead.job_id, function=dead.function, reason=dead.reason)
         try:
             async with asyncio.timeout(_CALLBACK_SECONDS):
-                await self._on_dead(job_id, function, reason)
-        except (Outage, TimeoutError) as exc:
-            log.warning("dead_job_not_recorded", job_id=job_id, error=type(exc).__name__)
+                await self._on_dead(replace(dead, raw=await self._payload(dead.job_id) or dead.raw))
+        except (Outage, *FAULTS) as exc:
+            log.warning("dead_job_not_recorded", job_id=dead.job_id, error=type(exc).__name__)
             return False
         except Exception:
-            log.exception("on_dead_failed", job_id=job_id)
+            log.exception("on_dead_failed", job_id=dead.job_id)
         return True
+
+    async def _payload(self, job_id: str) -> bytes:
+        """The beginning of it. What is of another type has none."""
+        try:
+            return bytes(await self.pool.getrange(job_key_prefix + job_id, 0, MOST_RAW - 1))
+        except ResponseError:
+            return b""
 
     async def _release(self, job_id: str) -> None:
         try:
@@ -132,7 +156,7 @@ class Execution(arq.worker.Worker):
         self.on_shutdown = harmless(self.on_shutdown)
         for name, function in self.functions.items():
             if isinstance(function, Function):
-                self.functions[name] = check_arguments(function, self._report_misfit)
+                self.functions[name] = guard_function(function, self._report_misfit, self._report_bug)
 
 
 def _settings(pool: ArqRedis) -> dict[str, Any]:

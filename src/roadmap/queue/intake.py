@@ -64,6 +64,7 @@ class Intake:
         self._elsewhere: dict[str, float] = {}
         self._next_due: float | None = None
         self._passed_on = 0.0
+        self._strangers: set[bytes] = set()
 
     async def take(self, free: int, running: Collection[str]) -> list[Claim] | None:
         """Claims at most `free` jobs that are due. None: nothing is due that does not run already, so rest.
@@ -88,7 +89,12 @@ class Intake:
         async with asyncio.timeout(pause + _ANSWER_SECONDS):
             token = await self._waiting.blpop([wake_key(self._queue)], timeout=pause)
         if token is not None:
-            self._elsewhere.pop(token[1].decode(), None)
+            self._elsewhere.pop(token[1].decode(errors="replace"), None)
+
+    def take_strangers(self) -> set[bytes]:
+        """Ids that are no text, and so none of a job: found since the last call."""
+        found, self._strangers = self._strangers, set()
+        return found
 
     async def close(self) -> None:
         await self._waiting.aclose()
@@ -103,8 +109,15 @@ class Intake:
             entries = await self._waiting.zrange(self._queue, 0, last, withscores=True)
         now_ms = time.time() * 1000
         self._next_due = next((score / 1000 for _, score in entries if score > now_ms), None)
-        ids = [name.decode() for name, score in entries if score <= now_ms]
-        return [job_id for job_id in ids if job_id not in running and job_id not in self._elsewhere]
+        ids = [self._text(name) for name, score in entries if score <= now_ms]
+        return [i for i in ids if i is not None and i not in running and i not in self._elsewhere]
+
+    def _text(self, name: bytes) -> str | None:
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            self._strangers.add(name)
+            return None
 
     async def _claim_all(self, job_ids: Sequence[str]) -> list[Claim]:
         keys = [self._queue, *(in_progress_key_prefix + job_id for job_id in job_ids)]

@@ -4,12 +4,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from arq.connections import ArqRedis, RedisSettings
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from roadmap.queue.connection import checks_host_name, connection_options
+from roadmap.queue.connection import checks_host_name, connection_options, open_pool
 from roadmap.queue.model import KEPT_MS, dump_job, load_job
 
 __all__ = ["arq_pool", "blocking_client", "redis_settings"]
@@ -20,7 +20,7 @@ _CONNECTIONS = 20
 
 def arq_pool(url: str, queue: str) -> ArqRedis:
     """The `redis_pool` of a worker on `queue` (its key in Redis). Connects when first used."""
-    pool = BlockingConnectionPool.from_url(
+    pool = open_pool(
         url,
         max_connections=_CONNECTIONS,
         timeout=2 * _ANSWER_SECONDS,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from arq.connections import ArqRedis
@@ -17,8 +17,10 @@ from roadmap.queue.border import OnDead
 from roadmap.queue.connection import FAULTS, back_off
 from roadmap.queue.execution import Execution
 from roadmap.queue.intake import Intake
+from roadmap.queue.model import Unexecuted
+from roadmap.watchdog import watch_progress
 
-__all__ = ["Worker"]
+__all__ = ["Throttle", "Worker"]
 
 log = structlog.get_logger()
 
@@ -27,9 +29,22 @@ _CLOSING_SECONDS = 5.0
 _LAST_SECONDS = (2.5, 0.5)
 _FALLBACK_SECONDS = 30.0
 _CRON_AHEAD_SECONDS = 0.5
+_THROTTLE_SECONDS = 0.1
 
 
-async def _forget_dead(job_id: str, function: str | None, reason: str) -> None:
+class Throttle(Protocol):
+    """What the jobs meet and the queue does not know: jobs that would only wait there are better left on the queue."""
+
+    def room(self) -> int:
+        """How many jobs to take now, at most."""
+        ...
+
+    def took(self, jobs: int) -> None:
+        """So many were taken."""
+        ...
+
+
+async def _forget_dead(_: Unexecuted) -> None:
     """The default for `on_dead`: the line in diagnostics has to do."""
 
 
@@ -37,10 +52,15 @@ class Worker(Execution):
     """Serves one queue until `stop()`, SIGTERM or SIGINT; Redis may come and go.
 
     `lease`: seconds after which a silent worker's jobs are taken over. `grace`: seconds from the signal to the exit,
-    of which running jobs get all but 5; what still runs then is cancelled and handed back. `on_dead(job_id, function,
-    reason)` hears of jobs that cannot be executed, before they are removed; when it raises Outage they come again.
-    `ready()` is called once, when the queue has first been read. `options` are arq's.
+    of which running jobs get all but 5; what still runs then is cancelled and handed back. `on_dead` hears of
+    jobs that cannot be executed, before they are removed; when it raises Outage they come again. It also hears of bugs.
+    `ready()` is called once, when the queue has first been read. `options` are arq's. `throttle` holds jobs back.
+    `main` raises Stalled when its loop no longer turns.
     """
+
+    throttle: Throttle | None = None
+    # Seconds; a turn takes little more than the fallback's half minute, whatever Redis does.
+    stalled_after = 90.0
 
     def __init__(
         self,
@@ -58,8 +78,8 @@ class Worker(Execution):
         self._ready: Callable[[], None] | None = ready
         self._intake = Intake(redis_pool, self.queue_name, lease, self.queue_read_limit)
         self._freed = asyncio.Event()
-        # When the loop last turned (time.monotonic()), and whether Redis answered then.
-        self.progress = time.monotonic()
+        # When the loop last turned (time.monotonic()), whether Redis answered then, and when it last did.
+        self.progress = self.awake = time.monotonic()
         self.connected = False
 
     # ---- life ----
@@ -70,7 +90,9 @@ class Worker(Execution):
         try:
             async with asyncio.TaskGroup() as group:
                 renewals = group.create_task(self._renew_leases())
+                watch = group.create_task(watch_progress(lambda: self.progress, self.stalled_after))
                 await self._unless_stopped(self._serve(), patience=1)
+                watch.cancel()
                 await self._let_jobs_finish()
                 renewals.cancel()
         finally:
@@ -130,6 +152,8 @@ class Worker(Execution):
         attempt = 0
         while not self._stopping.is_set():
             self.progress = time.monotonic()
+            if self.connected:
+                self.awake = self.progress
             try:
                 await self._turn()
             except FAULTS as exc:
@@ -143,18 +167,28 @@ class Worker(Execution):
 
     async def _turn(self) -> None:
         """Takes what is due and fits, or waits: for a free slot, or to be woken."""
-        free = self.max_jobs - len(self.tasks)
+        free = self._room()
         if free <= 0:
             self._freed.clear()
-            await self._unless_stopped(self._freed.wait(), at_most=_FALLBACK_SECONDS)
+            # A throttle tells nobody when it has room again.
+            at_most = _THROTTLE_SECONDS if self.throttle else _FALLBACK_SECONDS
+            await self._unless_stopped(self._freed.wait(), at_most=at_most)
             return
         await self.heart_beat()
         claims = await self._intake.take(free, self.tasks.keys())
         self._tell_ready()
+        for name in self._intake.take_strangers():
+            await self._bury_stranger(name)
         if claims is None:
             await self._unless_stopped(self._intake.rest(self._until_cron()))
         for claim in claims or ():
             self._start(claim.job_id, claim.score)
+        if self.throttle and claims:
+            self.throttle.took(len(claims))
+
+    def _room(self) -> int:
+        free = self.max_jobs - len(self.tasks)
+        return min(free, self.throttle.room()) if self.throttle else free
 
     def _start(self, job_id: str, score: int) -> None:
         task = self.loop.create_task(self.run_job(job_id, score), name=f"job {job_id}")

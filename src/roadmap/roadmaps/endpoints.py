@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from roadmap.api.answers import JSONAnswer, utc
-from roadmap.api.inputs import Moment, Plain
+from roadmap.api.inputs import PLAIN_FORM, Moment, Plain
 from roadmap.api.operation import Call, NoBody, NoQuery
 from roadmap.api.pages import PageQuery, page_answer, read_cursor, write_cursor
 from roadmap.database import Database, Row
@@ -20,9 +20,11 @@ __all__ = ["ListQuery", "RoadmapList", "RoadmapModel", "list_roadmaps", "read_ro
 
 class ListQuery(PageQuery):
     status: Annotated[str | None, Field(pattern="^[a-z]{1,20}$", description="of the latest run")] = None
-    q: Annotated[str | None, Field(min_length=1, max_length=200, description="looked for in goal and title"), Plain] = (
-        None
-    )
+    q: Annotated[
+        str | None,
+        Field(min_length=1, max_length=200, description="looked for in goal and title", json_schema_extra=PLAIN_FORM),
+        Plain,
+    ] = None
     created_after: Annotated[Moment | None, Field(description="RFC 3339")] = None
 
 
@@ -110,6 +112,8 @@ class RoadmapModel(BaseModel):
     run: LatestRunModel
     plan: PlanModel | None
     content: dict[str, int]
+    max_cost_micros: Annotated[int | None, Field(description="the budget, in micro-dollars; null: no limit")]
+    cost_micros: Annotated[int, Field(description="what its model calls have cost so far, in micro-dollars")]
     event_seq: int
     created_at: str
     updated_at: str
@@ -175,6 +179,8 @@ def _show_roadmap(row: Row, pieces: list[Row]) -> dict[str, Any]:
         "run": _show_run(row),
         "plan": _show_plan(row, pieces) if row["structure"] else None,
         "content": counts,
+        "max_cost_micros": row["max_cost_micros"],
+        "cost_micros": row["cost_micros"],
         "event_seq": row["event_seq"],
         "created_at": utc(row["created_at"]),
         "updated_at": utc(row["updated_at"]),

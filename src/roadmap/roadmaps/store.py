@@ -64,7 +64,9 @@ FIND_ROADMAP = """
 SELECT roadmaps.id, goal, preferences, title, current_version, event_seq, roadmaps.created_at, updated_at,
        structure, versions.report, concept_count, minutes,
        runs.id AS run_id, runs.kind AS run_kind, runs.status, runs.error_code, runs.error_message,
-       runs.report AS run_report, runs.started_at, runs.planned_at, runs.finished_at
+       runs.report AS run_report, runs.started_at, runs.planned_at, runs.finished_at, max_cost_micros,
+       (SELECT coalesce(sum(spent_micros), 0)::bigint FROM runs JOIN call_costs ON run_id = runs.id
+        WHERE runs.roadmap_id = $1) AS cost_micros
 FROM roadmaps JOIN runs ON runs.id = latest_run_id
 LEFT JOIN roadmap_versions AS versions ON versions.roadmap_id = roadmaps.id AND version = current_version
 WHERE roadmaps.id = $1 AND roadmaps.user_id = $2 AND deleted_at IS NULL
@@ -72,7 +74,7 @@ WHERE roadmaps.id = $1 AND roadmaps.user_id = $2 AND deleted_at IS NULL
 
 
 async def find_roadmap(db: Executor, user_id: UUID, roadmap_id: UUID) -> Row | None:
-    """The roadmap with its latest run and current plan, when it is this user's."""
+    """The roadmap with its latest run, its current plan and what it has cost, when it is this user's."""
     return await db.fetchrow(FIND_ROADMAP, roadmap_id, user_id)
 
 

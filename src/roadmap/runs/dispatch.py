@@ -5,9 +5,15 @@ from uuid import UUID
 
 from roadmap.queue.model import Job
 
-__all__ = ["QUEUE", "draft_job", "write_jobs"]
+__all__ = ["ARGUMENTS", "DRAFT_PLACES", "QUEUE", "draft_job", "write_jobs"]
 
 QUEUE = "content"
+# What a roadmap that is still to be planned takes up in its learner's line: about as much as its concepts will. So a
+# learner has one line, in which the earlier roadmap is written before the later one is planned.
+DRAFT_PLACES = 10
+
+# Every function that a queue knows, and how many arguments (all of them text) it takes.
+ARGUMENTS = {("content", "draft"): 1, ("content", "write_concept"): 2, ("logs", "write_log_batch"): 1}
 
 
 def draft_job(run_id: UUID, claim: int, behind: int) -> Job:

@@ -9,7 +9,7 @@ import structlog
 
 from roadmap.content import store as content
 from roadmap.drafting.service import Plan, PlanRejected, draft_plan
-from roadmap.errors import Outage, Superseded, TimedOut, Unusable
+from roadmap.errors import NotYet, Outage, Superseded, TimedOut, Unusable
 from roadmap.events import store as events
 from roadmap.events.hub import announce
 from roadmap.events.model import EventType, Notice, PlanReady, RunMoved
@@ -120,7 +120,10 @@ async def _retry_or_fail(tools: Tools, claim: DraftClaim, error: Unusable) -> No
 async def _wait(tools: Tools, claim: DraftClaim, outage: Outage) -> None:
     """Lets the run go until the provider may be back; costs this worker no slot, and a try only when it timed out."""
     retry_in, timed_out = outage.retry_in, isinstance(outage, TimedOut)
-    tools.recorder.note(Category.RUN, "drafting waits", level=Level.WARNING, reason=str(outage), retry_in=retry_in)
+    if isinstance(outage, NotYet):
+        log.debug("draft_waits", reason=str(outage), retry_in=retry_in)
+    else:
+        tools.recorder.note(Category.RUN, "drafting waits", level=Level.WARNING, reason=str(outage), retry_in=retry_in)
     end = policy.too_late(claim.created_at, outage)
     if isinstance(outage, TimedOut) and policy.is_last_try(claim.failures, outage):
         end = policy.over(outage)

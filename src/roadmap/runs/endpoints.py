@@ -19,16 +19,22 @@ from roadmap.queue.client import Queue
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.endpoints import LinksModel, show_links
 from roadmap.roadmaps.model import Format, Kind, LearnerLevel, Size, Wishes
-from roadmap.runs import service, store
+from roadmap.runs import complete, service, store
+from roadmap.runs.complete import Begun
 from roadmap.runs.model import ACTIVE, Run, RunKind, RunStatus
+from roadmap.runs.store import NewBudget
 
 __all__ = [
+    "CompleteRoadmap",
+    "CompletionModel",
     "CreateRoadmap",
     "CreatedModel",
+    "Micros",
     "RunDetail",
     "RunList",
     "RunModel",
     "cancel_run",
+    "complete_roadmap",
     "create_roadmap",
     "list_runs",
     "read_run",
@@ -61,6 +67,8 @@ Goal = Annotated[
     Plain,
     Field(description="in your own words", json_schema_extra=_GOAL_FORM),
 ]
+# A budget. More than a million dollars is a slip of the pen.
+Micros = Annotated[int, Field(ge=1, le=10**12, strict=True), Whole]
 
 
 class CreateRoadmap(Body):
@@ -86,9 +94,24 @@ class CreateRoadmap(Body):
         Field(min_length=1, max_length=len(Kind), json_schema_extra=_UNIQUE),
         AfterValidator(_once_each),
     ] = tuple(Kind)
+    max_cost_micros: Annotated[
+        Micros | None, Field(description="what all of its model calls may cost, in micro-dollars; null: no limit")
+    ] = None
 
     def wishes(self) -> Wishes:
-        return Wishes(**{name: getattr(self, name) for name in type(self).model_fields})
+        return Wishes(**{name: getattr(self, name) for name in type(self).model_fields if name != "max_cost_micros"})
+
+
+class CompleteRoadmap(Body):
+    """What may change for it; `{}` when nothing does."""
+
+    max_cost_micros: Annotated[
+        Micros | None,
+        Field(description="a new budget for the roadmap, in micro-dollars; null: no limit; left out: as it was"),
+    ] = None
+
+    def budget(self) -> NewBudget | None:
+        return NewBudget(self.max_cost_micros) if "max_cost_micros" in self.model_fields_set else None
 
 
 class CreatedModel(BaseModel):
@@ -114,6 +137,10 @@ class RunModel(BaseModel):
     finished_at: str | None
 
 
+class CompletionModel(RunModel):
+    links: LinksModel
+
+
 class StepModel(BaseModel):
     step: str
     duration_ms: int
@@ -131,13 +158,19 @@ class RunList(BaseModel):
 
 
 async def create_roadmap(db: Database, queue: Queue, call: Call[CreateRoadmap, NoQuery]) -> Response:
-    """Accepts a goal; a worker builds the roadmap. Follow `links.events`."""
-    wishes = call.body.wishes()
+    """Accepts a goal; a worker builds the roadmap. Follow `links.events`. Refused, with nothing stored, while too many
+    of your runs are active or your budget for the day is spent (429), or too much work waits (503)."""
+    wishes, limits = call.body.wishes(), call.limits
+    full = await service.check_backlog(queue, limits.backlog)
     place = 0
 
     async def effect(tx: Executor) -> dict[str, Any]:
         nonlocal place
-        started = await service.insert_roadmap(tx, call.user_id, wishes)
+        if full is not None:
+            raise full
+        await service.check_day(tx, call.user_id, limits.learner_daily_micros)
+        budget, most = call.body.max_cost_micros, limits.learner_backlog
+        started = await service.insert_roadmap(tx, call.user_id, wishes, budget, most)
         place = started.behind
         return _show_created(wishes, started)
 
@@ -145,6 +178,31 @@ async def create_roadmap(db: Database, queue: Queue, call: Call[CreateRoadmap, N
     if not replayed:
         await service.enqueue_draft(queue, parse_id(Prefix.RUN, shown["run"]["id"]), place)
     headers = {"Location": shown["links"]["self"], "Retry-After": "1"}
+    return mark_replay(JSONAnswer(shown, status_code=202, headers=headers), replayed=replayed)
+
+
+async def complete_roadmap(db: Database, queue: Queue, call: Call[CompleteRoadmap, NoQuery]) -> Response:
+    """Starts a run that makes what is missing or has failed, and only that. 409 while a run is active, and when
+    nothing is missing; 429 when your budget for the day is spent; 503 when too much work waits. Follow
+    `links.events`."""
+    roadmap_id = call.path_id(Prefix.ROADMAP, "roadmap_id")
+    full = await service.check_backlog(queue, call.limits.backlog)
+    begun: Begun | None = None
+
+    async def effect(tx: Executor) -> dict[str, Any]:
+        nonlocal begun
+        if full is not None:
+            raise full
+        await service.check_day(tx, call.user_id, call.limits.learner_daily_micros)
+        begun = await complete.complete_roadmap(tx, call.user_id, roadmap_id, call.body.budget())
+        run = await store.find_run(tx, call.user_id, begun.run_id)
+        assert run is not None  # noqa: S101  it was inserted by this transaction
+        return {**_show_run(run), "links": show_links(roadmap_id, run.id)}
+
+    shown, replayed = await once(db, call, effect)
+    if begun is not None:
+        await complete.enqueue(queue, begun)
+    headers = {"Location": f"/v1/runs/{shown['id']}", "Retry-After": "1"}
     return mark_replay(JSONAnswer(shown, status_code=202, headers=headers), replayed=replayed)
 
 

@@ -26,7 +26,8 @@ class RunStatus(StrEnum):
     CANCELED = "canceled"
 
 
-# Every move that a run may make. The statements in store.py are compare-and-set on the left-hand side.
+# Every move that a run may make. It begins `queued`, or `writing` when it completes a roadmap that has a plan. The
+# statements in store.py are compare-and-set on the left-hand side.
 MOVES = {
     RunStatus.QUEUED: {RunStatus.DRAFTING, RunStatus.CANCELED},
     RunStatus.DRAFTING: {RunStatus.WRITING, RunStatus.FAILED, RunStatus.CANCELED},
@@ -68,7 +69,8 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class DraftClaim:
     """A run that this process drafts. Every write says `claim`; a late one is refused. `preferences` are as they are
-    stored: reading them is part of the work, and may fail like it."""
+    stored: reading them is part of the work, and may fail like it. `max_cost_micros` is the roadmap's budget (None: no
+    limit)."""
 
     run_id: UUID
     roadmap_id: UUID
@@ -79,3 +81,4 @@ class DraftClaim:
     created_at: datetime
     goal: str
     preferences: dict[str, Any]
+    max_cost_micros: int | None = None

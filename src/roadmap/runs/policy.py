@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from roadmap.errors import NotYet, Outage, TimedOut, Unusable
+from roadmap.errors import BudgetExceeded, NotYet, Outage, TimedOut, Unusable
 
 __all__ = [
     "ANY",
@@ -34,6 +34,8 @@ GIVE_UP_AFTER = timedelta(hours=24)
 
 def is_last_try(failures: int, error: Exception) -> bool:
     """Whether work that failed `failures` times before is given up with this error."""
+    if isinstance(error, BudgetExceeded):
+        return True  # it stays spent, until a person raises it
     return failures + 1 >= (MOST_TIMEOUTS if isinstance(error, TimedOut) else MOST_FAILURES)
 
 
@@ -41,11 +43,12 @@ def too_late(since: datetime, outage: Outage) -> Unusable | None:
     """What to give the work up with, when it has waited since then for too long. Our own work ends by itself."""
     if isinstance(outage, NotYet) or datetime.now(UTC) - since < GIVE_UP_AFTER:
         return None
-    return Unusable("provider_unavailable", f"{outage}, for more than {GIVE_UP_AFTER.total_seconds() / 3600:.0f} hours")
+    hours = GIVE_UP_AFTER.total_seconds() / 3600
+    return _because(outage, Unusable("provider_unavailable", f"{outage}, for more than {hours:.0f} hours"))
 
 
 def over(error: TimedOut) -> Unusable:
-    return Unusable("model_timeout", f"{error}, {MOST_TIMEOUTS} times")
+    return _because(error, Unusable("model_timeout", f"{error}, {MOST_TIMEOUTS} times"))
 
 
 def worker_died(crashes: int) -> Unusable:
@@ -53,7 +56,13 @@ def worker_died(crashes: int) -> Unusable:
 
 
 def internal(exc: Exception) -> Unusable:
-    """A bug's public face; its traceback is in diagnostics."""
+    """A bug's public face; its traceback is in diagnostics, and in the dead job that it may become."""
     if isinstance(exc, TimeoutError):
-        return Unusable("timeout", f"not done within {TIMEOUT:.0f} s")
-    return Unusable("internal", f"an internal error ({type(exc).__name__})")
+        return _because(exc, Unusable("timeout", f"not done within {TIMEOUT:.0f} s"))
+    return _because(exc, Unusable("internal", f"an internal error ({type(exc).__name__})"))
+
+
+def _because(cause: Exception, error: Unusable) -> Unusable:
+    """As `raise error from cause` would have it: these errors are handed on, not raised."""
+    error.__cause__ = cause
+    return error

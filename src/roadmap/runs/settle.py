@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import structlog
+
 from roadmap.content import store as content
 from roadmap.content.store import Piece
 from roadmap.database import Connection
@@ -15,11 +17,15 @@ from roadmap.ids import Prefix, show_id
 from roadmap.llm.ledger import settle
 from roadmap.llm.model import Spent
 from roadmap.runs import policy, store
+from roadmap.runs.deaths import bury_piece
 from roadmap.runs.model import END_EVENTS, RunStatus
 from roadmap.runs.persist import persist
+from roadmap.runs.store import Ending
 from roadmap.runs.tools import Tools
 
 __all__ = ["deliver", "fail", "give_up", "hand_back", "wait"]
+
+log = structlog.get_logger()
 
 Settle = Callable[[Connection], Awaitable[Notice]]
 
@@ -48,10 +54,11 @@ async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[S
 
 
 async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent] = ()) -> None:
-    """Fails the piece for good; its run goes on and ends `incomplete`."""
+    """Fails the piece for good: it becomes a dead job, and its run goes on and ends `incomplete`."""
 
     async def save(tx: Connection) -> Notice:
         await content.fail_piece(tx, piece, error.code, str(error))
+        await bury_piece(tx, piece, error)
         return Notice(EventType.CONTENT_FAILED, ContentFailed(**_names(piece), code=error.code, message=str(error)))
 
     await _settle(tools, piece, spent, save, lambda: _tell_failure(tools, piece, error, Level.ERROR))
@@ -73,8 +80,13 @@ async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent
     if end is not None:
         await fail(tools, piece, end, spent)
         return
-    level = Level.DEBUG if isinstance(outage, NotYet) else Level.WARNING
-    tools.recorder.note(Category.CONTENT, f"{piece.kind} waits", level=level, reason=str(outage), retry_in=retry_in)
+    if isinstance(outage, NotYet):  # may come every second or so, and tells people nothing
+        log.debug("piece_waits", kind=piece.kind, reason=str(outage), retry_in=retry_in)
+    else:
+        reason = str(outage)
+        tools.recorder.note(
+            Category.CONTENT, f"{piece.kind} waits", level=Level.WARNING, reason=reason, retry_in=retry_in
+        )
     await persist(lambda: _defer(tools, [piece], retry_in, spent, failed=timed_out))
 
 
@@ -97,11 +109,11 @@ async def _settle(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Sett
     tell()
     await announce(tools.queue, piece.roadmap_id)
     if ended is not None:
-        tools.recorder.note(Category.RUN, f"run {ended}")
+        _tell_end(tools, ended)
         await tools.recorder.flush()
 
 
-async def _commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> RunStatus | None:
+async def _commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> Ending | None:
     """The piece, then the run, then the roadmap's events: this order of locks is the same everywhere."""
     async with tools.db.transaction() as tx:
         notices = [await save(tx)]
@@ -110,10 +122,19 @@ async def _commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Sett
             raise Superseded("the run has ended")
         ended = await store.end_if_done(tx, piece.run_id)
         if ended is not None:
-            moved = RunMoved(run_id=show_id(Prefix.RUN, piece.run_id), status=ended)
-            notices.append(Notice(END_EVENTS[ended], moved))
+            run_id = show_id(Prefix.RUN, piece.run_id)
+            moved = RunMoved(run_id=run_id, status=ended.status, code=ended.code, message=ended.message)
+            notices.append(Notice(END_EVENTS[ended.status], moved))
         await events.append(tx, piece.roadmap_id, notices)
     return ended
+
+
+def _tell_end(tools: Tools, ended: Ending) -> None:
+    if ended.code is None:
+        tools.recorder.note(Category.RUN, f"run {ended.status}")
+        return
+    reason = ended.message
+    tools.recorder.note(Category.RUN, f"run {ended.status}", level=Level.WARNING, code=ended.code, reason=reason)
 
 
 def _names(piece: Piece) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from roadmap.execution_log.model import Category
 from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
+from roadmap.llm.budget import Budget
 from roadmap.llm.ledger import RunLedger, settle
 from roadmap.runs import store
 from roadmap.runs.model import DraftClaim
@@ -45,16 +46,18 @@ class Steps:
         """
         if key in self._committed:
             return output.model_validate(self._committed[key])
-        llm = Llm(self._tools.provider, RunLedger(self._tools.db, self._claim.run_id, self._claim.claim))
+        budget = Budget(self._claim.max_cost_micros, self._tools.learner_daily_micros)
+        ledger = RunLedger(self._tools.db, self._claim.run_id, self._claim.claim, budget=budget)
+        llm = Llm(self._tools.provider, ledger)
         started = time.monotonic()
         with scope(step=key):
             try:
                 answer = await work(llm)
+                duration_ms = round((time.monotonic() - started) * 1000)
+                await persist(lambda: self._commit(key, answer, llm, duration_ms))
             except Exception:
                 await settle(self._tools.db, llm.spent)
                 raise
-            duration_ms = round((time.monotonic() - started) * 1000)
-            await persist(lambda: self._commit(key, answer, llm, duration_ms))
             await announce(self._tools.queue, self._claim.roadmap_id)
             self._tools.recorder.note(Category.STEP, f"step {key} done", duration_ms=duration_ms, calls=len(llm.spent))
         return answer

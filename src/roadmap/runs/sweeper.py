@@ -14,7 +14,7 @@ from roadmap.database import Database
 from roadmap.errors import Outage
 from roadmap.queue.client import Queue
 from roadmap.queue.model import Job
-from roadmap.runs.dispatch import QUEUE, draft_job, write_jobs
+from roadmap.runs.dispatch import DRAFT_PLACES, QUEUE, draft_job, write_jobs
 
 __all__ = ["Sweeper", "open_sweeper"]
 
@@ -24,17 +24,20 @@ EVERY = 2.0
 AT_ONCE = 500
 ROUNDS = 20
 
+# What comes back stands in its learner's line, too: an emptied Redis must not turn the many first come, first served.
 SWEEP_RUNS = """
 WITH overdue AS (
     SELECT id FROM runs WHERE due_at <= now() AND (claimed_by IS NULL OR $2)
     ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+), swept AS (
+    UPDATE runs SET
+        claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
+        claimed_by = NULL,
+        due_at = now() + CASE WHEN claimed_by IS NULL THEN interval '20 seconds' ELSE interval '10 seconds' END
+    FROM overdue WHERE runs.id = overdue.id AND runs.status IN ('queued', 'drafting')
+    RETURNING runs.id, claim, user_id
 )
-UPDATE runs SET
-    claim = claim + (claimed_by IS NOT NULL)::int, crashes = crashes + (claimed_by IS NOT NULL)::int,
-    claimed_by = NULL,
-    due_at = now() + CASE WHEN claimed_by IS NULL THEN interval '20 seconds' ELSE interval '10 seconds' END
-FROM overdue WHERE runs.id = overdue.id AND runs.status IN ('queued', 'drafting')
-RETURNING runs.id, claim
+SELECT id, claim, row_number() OVER (PARTITION BY user_id ORDER BY id)::int - 1 AS behind FROM swept
 """
 
 # A piece whose run ended while its plan was committed is open and not wanted: it leaves the outbox here.
@@ -54,9 +57,9 @@ WITH overdue AS (
       AND content.kind = overdue.kind AND content.status IN ('pending', 'writing')
     RETURNING content.run_id, content.concept_id, content.kind, content.claim, content.due_at
 )
-SELECT run_id, concept_id, string_agg(left(kind, 1) || claim, '' ORDER BY kind) AS claims, count(*)::int AS pieces,
-       row_number() OVER (PARTITION BY run_id)::int AS behind
-FROM swept WHERE due_at IS NOT NULL GROUP BY run_id, concept_id
+SELECT run_id, concept_id, string_agg(left(swept.kind, 1) || swept.claim, '' ORDER BY swept.kind) AS claims,
+       count(*)::int AS pieces, row_number() OVER (PARTITION BY user_id ORDER BY run_id, concept_id)::int - 1 AS behind
+FROM swept JOIN runs ON runs.id = run_id WHERE swept.due_at IS NOT NULL GROUP BY user_id, run_id, concept_id
 """
 
 
@@ -98,7 +101,7 @@ class Sweeper:
         """The number of rows that were overdue."""
         runs = await self._db.fetch(SWEEP_RUNS, AT_ONCE, claims)
         pieces = await self._db.fetch(SWEEP_CONTENT, AT_ONCE, claims)
-        jobs: list[Job] = [draft_job(row["id"], row["claim"], 0) for row in runs]
+        jobs: list[Job] = [draft_job(row["id"], row["claim"], row["behind"] * DRAFT_PLACES) for row in runs]
         for row in pieces:
             jobs += write_jobs(row["run_id"], [(row["concept_id"], row["claims"])], row["behind"])
         if jobs:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from roadmap.content.links import CheckLinks, leave_unchecked
 from roadmap.database import Database
 from roadmap.execution_log.recorder import Recorder
 from roadmap.llm.client import Provider
@@ -14,7 +15,8 @@ __all__ = ["Tools"]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """A content worker's tools, handed to every job; `suspects` is what its jobs share."""
+    """A content worker's tools, handed to every job; `suspects` is what its jobs share. `learner_daily_micros` is what
+    one learner's calls may cost a day (0: no limit)."""
 
     db: Database
     queue: Queue
@@ -22,3 +24,5 @@ class Tools:
     recorder: Recorder
     leases: Leases
     suspects: Suspects = field(default_factory=Suspects)
+    links: CheckLinks = leave_unchecked
+    learner_daily_micros: int = 0

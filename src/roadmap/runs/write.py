@@ -25,7 +25,8 @@ from roadmap.execution_log.model import Category, Level
 from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
-from roadmap.llm.ledger import RunLedger
+from roadmap.llm.budget import Budget
+from roadmap.llm.ledger import RunLedger, settle
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.model import Concept, Kind, Structure
 from roadmap.runs import policy
@@ -123,7 +124,9 @@ async def _write(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_write_tutorial_and_quiz(tools, work))
         if resources := work.pieces.get(Kind.RESOURCES):
-            group.create_task(_piece(tools, work, resources, lambda llm: find_resources(llm, work.assignment)))
+            group.create_task(
+                _piece(tools, work, resources, lambda llm: find_resources(llm, tools.links, work.assignment))
+            )
 
 
 async def _write_tutorial_and_quiz(tools: Tools, work: _Work) -> None:
@@ -161,7 +164,8 @@ async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
 
 async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
     """This is the job's border: what goes wrong with this piece costs this piece alone."""
-    llm = Llm(tools.provider, RunLedger(tools.db, piece.run_id, piece.claim, piece.concept_id, piece.kind))
+    budget = Budget(piece.max_cost_micros, tools.learner_daily_micros)
+    llm = Llm(tools.provider, RunLedger(tools.db, piece.run_id, piece.claim, piece.concept_id, piece.kind, budget))
     started = time.monotonic()
     try:
         body = await write(llm)
@@ -169,6 +173,7 @@ async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> N
         duration_ms = round((time.monotonic() - started) * 1000)
         await deliver(tools, piece, {**body, **_signature(tools)}, llm.spent, duration_ms)
     except Superseded:
+        await settle(tools.db, llm.spent)  # the work is lost, and was paid for
         raise
     except Outage as exc:
         work.hold.let_go(piece.kind)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from roadmap.accounts.store import Caller
-from roadmap.api.operation import Call, NoBody, Operation
+from roadmap.api.operation import Call, Limits, NoBody, Operation
 from roadmap.errors import Fault, Forbidden, Invalid, Unauthorized
 from roadmap.web.faults import MOST, faults_of, summary_of
 from roadmap.web.state import WebState
@@ -31,10 +31,15 @@ def handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         raw = await request.body()
         body = _read_body(operation, request, raw)
         query = _validate(operation.query, _parameters(request), "")
-        call = Call(request, caller.user_id, body, query, raw)
+        call = Call(request, caller.user_id, body, query, raw, _limits(state))
         return await operation.endpoint(state.runtime.db, state.runtime.queue, call)
 
     return handle
+
+
+def _limits(state: WebState) -> Limits:
+    settings = state.runtime.settings
+    return Limits(settings.backlog_limit, settings.learner_backlog, settings.learner_daily_micros)
 
 
 async def _caller(state: WebState, request: Request) -> Caller:

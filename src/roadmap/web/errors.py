@@ -27,9 +27,9 @@ def refused(request: Request, exc: Exception) -> Response:
 
 def outage(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Outage)  # noqa: S101  the table says so
-    log.warning("request_met_outage", path=request.scope["path"], error=str(exc))
+    log.warning("request_met_outage", path=request.scope["path"], code=exc.code, error=str(exc))
     headers = {"Retry-After": str(max(1, round(exc.retry_in)))}
-    return problem_answer(Problem(503, "unavailable", f"{exc}; try again", headers=headers), request.scope)
+    return problem_answer(Problem(503, exc.code, f"{exc}; try again", headers=headers), request.scope)
 
 
 def from_starlette(request: Request, exc: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""/health touches nothing; /ready looks at PostgreSQL, and names what is merely degraded."""
+"""/health touches nothing; /ready looks at PostgreSQL, and names what is merely degraded: Redis, or no worker."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from roadmap.api.answers import JSONAnswer
 from roadmap.database import Database
 from roadmap.errors import Misconfigured, Outage
+from roadmap.heartbeat import Process, count_alive
 from roadmap.migrate import require_schema
 from roadmap.queue.client import Queue
 
@@ -16,6 +17,7 @@ __all__ = ["Readiness", "health", "ready"]
 
 TIMEOUT = 0.5
 CACHED = 1.0
+WORKERS = (Process.CONTENT, Process.LOGS)
 
 
 class Readiness:
@@ -30,23 +32,28 @@ class Readiness:
         self._looking = asyncio.Lock()
 
     async def look(self) -> tuple[bool, dict[str, str]]:
-        """Ready or not, and each check: ok, degraded, failed. Redis away is degraded: requests are accepted (P2)."""
+        """Ready or not, and each check: ok, degraded, failed, unknown. Redis or workers away is degraded: requests are
+        accepted, and wait (P2)."""
         async with self._looking:
             if time.monotonic() >= self._until:
-                self._checks = {"postgresql": await self._look_at_database(), "redis": await self._look_at_redis()}
+                self._checks = {**await self._look_at_database(), "redis": await self._look_at_redis()}
                 self._until = time.monotonic() + CACHED
         checks = {**self._checks, **({"process": "draining"} if self.draining else {})}
         return not self.draining and checks["postgresql"] == "ok", checks
 
-    async def _look_at_database(self) -> str:
+    async def _look_at_database(self) -> dict[str, str]:
+        """Of itself, and of the workers, whose heartbeats it knows."""
+        unknown = {name.value: "unknown" for name in WORKERS}
         try:
             async with asyncio.timeout(TIMEOUT):
                 await require_schema(self._db)
+                alive = await count_alive(self._db)
         except Misconfigured:
-            return "schema is behind: run `roadmap migrate`"
+            return {"postgresql": "schema is behind: run `roadmap migrate`", **unknown}
         except (TimeoutError, Outage):
-            return "failed"
-        return "ok"
+            return {"postgresql": "failed", **unknown}
+        workers = {name.value: "ok" if alive.get(name) else "degraded: no worker" for name in WORKERS}
+        return {"postgresql": "ok", **workers}
 
     async def _look_at_redis(self) -> str:
         return "ok" if await self._queue.ping() else "degraded"

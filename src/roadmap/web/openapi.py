@@ -27,7 +27,7 @@ _HEADERS = {
     "Last-Event-ID": (LAST_EVENT_ID, "The `id` of the last event that you got; goes before `after`."),
 }
 # Problems that any operation may answer with.
-_SHARED = ("400", "401", "403", "404", "405", "413", "415", "422", "429", "500", "503")
+_SHARED = ("400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "500", "503")
 
 
 async def openapi(_request: Request) -> Response:

@@ -5,6 +5,8 @@ from roadmap.api.pages import PageQuery
 from roadmap.content import endpoints as content
 from roadmap.events import endpoints as events
 from roadmap.execution_log import endpoints as log
+from roadmap.monitor import dead_jobs
+from roadmap.monitor import endpoints as monitor
 from roadmap.roadmaps import endpoints as roadmaps
 from roadmap.runs import endpoints as runs
 
@@ -12,6 +14,8 @@ __all__ = ["OPERATIONS"]
 
 ROADMAP = "/v1/roadmaps/{roadmap_id}"
 CONCEPT = ROADMAP + "/concepts/{concept_id}"
+ADMIN = "/v1/admin"
+DEAD_JOBS = ADMIN + "/dead-jobs"
 
 OPERATIONS = (
     Operation(
@@ -31,11 +35,15 @@ OPERATIONS = (
     Operation("GET", ROADMAP + "/log", log.read_log, "Read the execution log", log.LogPage, query=log.LogQuery),
     Operation("GET", ROADMAP + "/runs", runs.list_runs, "List a roadmap's runs", runs.RunList, query=PageQuery),
     Operation(
+        "POST", ROADMAP + "/complete", runs.complete_roadmap, "Make what a roadmap lacks", runs.CompletionModel, 202,
+        body=runs.CompleteRoadmap, headers=("Idempotency-Key",),
+    ),
+    Operation(
         "GET", CONCEPT + "/tutorial", content.read_tutorial, "Read a tutorial", content.PieceAnswer,
         query=content.VersionQuery, other_media_types=("text/markdown",),
     ),
     Operation(
-        "GET", CONCEPT + "/resources", content.read_resources, "Read the resources", content.PieceAnswer,
+        "GET", CONCEPT + "/resources", content.read_resources, "Read the resources", content.ResourcesPieceAnswer,
         query=content.VersionQuery,
     ),
     Operation(
@@ -47,4 +55,26 @@ OPERATIONS = (
         "POST", "/v1/runs/{run_id}/cancel", runs.cancel_run, "Cancel a run", runs.RunModel,
         headers=("Idempotency-Key",),
     ),
+    Operation(
+        "GET", DEAD_JOBS, dead_jobs.list_dead_jobs, "List dead jobs", dead_jobs.DeadJobList,
+        query=dead_jobs.DeadJobsQuery, operator=True,
+    ),
+    Operation(
+        "GET", DEAD_JOBS + "/groups", dead_jobs.list_dead_job_groups, "List dead jobs by fault", dead_jobs.GroupList,
+        operator=True,
+    ),
+    Operation(
+        "POST", DEAD_JOBS + "/retry", dead_jobs.retry_dead_jobs, "Retry dead jobs", dead_jobs.OutcomeModel,
+        body=dead_jobs.SelectDeadJobs, operator=True,
+    ),
+    Operation(
+        "POST", DEAD_JOBS + "/discard", dead_jobs.discard_dead_jobs, "Discard dead jobs", dead_jobs.OutcomeModel,
+        body=dead_jobs.SelectDeadJobs, operator=True,
+    ),
+    Operation(
+        "GET", DEAD_JOBS + "/{dead_job_id}", dead_jobs.read_dead_job, "Read a dead job", dead_jobs.DeadJobDetail,
+        operator=True,
+    ),
+    Operation("GET", ADMIN + "/workers", monitor.list_workers, "List processes", monitor.WorkerList, operator=True),
+    Operation("GET", ADMIN + "/queues", monitor.list_queues, "Show the queues", monitor.QueueList, operator=True),
 )  # fmt: skip

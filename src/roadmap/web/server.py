@@ -8,8 +8,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from roadmap.errors import Misconfigured
+from roadmap.heartbeat import Vitals, open_heartbeat
 from roadmap.settings import Settings
 from roadmap.signals import hand_over_signals, until_signal
+from roadmap.watchdog import open_watchdog
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState, open_web
 
@@ -42,10 +44,12 @@ class Server(uvicorn.Server):
 async def serve_web(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT."""
     with _listen(settings) as listener:
-        async with open_web(settings) as state:
-            server = Server(_configure(create_app(state), settings), state)
-            hand_over_signals()
-            await server.serve([listener])
+        async with open_watchdog(settings.watchdog) as watchdog, open_web(settings) as state:
+            runtime = state.runtime
+            async with open_heartbeat(runtime.db, runtime.name, runtime.process, lambda: Vitals(watchdog.lag)):
+                server = Server(_configure(create_app(state), settings), state)
+                hand_over_signals()
+                await server.serve([listener])
 
 
 def _configure(app: Starlette, settings: Settings) -> uvicorn.Config:

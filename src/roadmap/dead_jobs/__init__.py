@@ -1,0 +1,1 @@
+"""Dead jobs: work that was given up for good, kept until an operator retries or discards it."""
