@@ -69,6 +69,7 @@ async def stack(folder: Path, latency_ms: int) -> AsyncIterator[tuple[str, list[
             url = (await services[0].says(b"http://")).decode().split()[-1]
             ours = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, "AUTH_MODE": "none"}
             ours |= {"LLM_BASE_URL": url, "VERIFY_LINKS": "off", "PORT": "0", "HOST": "127.0.0.1"}
+            ours |= {"LEARNER_BACKLOG": "0"}
             services += [await launch(folder, name, name, **ours) for name in ("web", "content", "logs")]
             for service in services[2:]:
                 await service.says(b"worker_ready")

@@ -81,3 +81,15 @@ def test_it_tells_how_long_its_pause_still_is_and_that_is_no_probe(clock: Clock)
     assert breaker.pause_left() == 0
     assert breaker.allows()
     assert breaker.pause_left() == 8.0
+
+
+def test_a_probe_that_is_put_back_is_the_next_ones_and_prolongs_nothing(clock: Clock) -> None:
+    breaker = Breaker(1, 1.0, 60.0, clock)
+    breaker.failed()
+    clock.now = 1.0
+    for _ in range(5):
+        assert breaker.allows()
+        assert breaker.is_open
+        breaker.put_back()
+    assert breaker.allows()
+    assert breaker.pause_left() == 2.0

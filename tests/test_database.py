@@ -109,6 +109,26 @@ async def test_a_full_pool_is_an_outage_and_no_endless_wait(database_url: str) -
 
 
 @pytest.mark.fault("F14")
+async def test_thousands_who_wait_for_a_connection_are_not_joined_by_more(database: Database) -> None:
+    async with database.transaction() as tx, asyncio.TaskGroup() as group:
+        await tx.execute("LOCK TABLE installation IN ACCESS EXCLUSIVE MODE")
+        waiting = [group.create_task(_look(database)) for _ in range(2_100)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        refused = [task for task in waiting if task.done()]
+        assert {str(task.result()) for task in refused} == {"too many wait for the database"}
+        assert len(refused) == 101, "this transaction has a connection as well"
+        for task in waiting:
+            task.cancel()
+    assert await _look(database) is True
+
+
+async def _look(database: Database) -> bool | Outage:
+    try:
+        return bool(await database.fetchval("SELECT true FROM installation"))
+    except Outage as exc:
+        return exc
+
+
 async def test_while_the_server_is_away_every_statement_is_an_outage_and_afterwards_none(
     forwarder: Forwarder, forwarded_url: str
 ) -> None:

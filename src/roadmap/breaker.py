@@ -27,7 +27,7 @@ class Breaker:
 
     def allows(self) -> bool:
         """Whether to try. A True while open is the one probe of this pause, also when its caller never reports back."""
-        if self._faults < self._faults_to_open:
+        if not self.is_open:
             return True
         now = self._clock()
         if now < self._open_until:
@@ -36,15 +36,24 @@ class Breaker:
         self._open_until = now + self._pause
         return True
 
+    @property
+    def is_open(self) -> bool:
+        return self._faults >= self._faults_to_open
+
+    def put_back(self) -> None:
+        """The probe that `allows` gave out was not made: the next who asks may have it, and this pause is no longer."""
+        self._pause = max(self._first_pause, self._pause / 2)
+        self._open_until = self._clock()
+
     def pause_left(self) -> float:
         """Seconds until `allows` says True; 0 when it would now. Asking is no probe."""
-        if self._faults < self._faults_to_open:
+        if not self.is_open:
             return 0.0
         return max(0.0, self._open_until - self._clock())
 
     def succeeded(self) -> bool:
         """True: it was open, and this closed it."""
-        was_open = self._faults >= self._faults_to_open
+        was_open = self.is_open
         self._faults = 0
         return was_open
 

@@ -21,6 +21,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 CONNECT_WAIT = 60.0  # seconds for which PostgreSQL may still be starting
+MOST_ASKING = 2_000  # who have a connection of the pool, or wait for one
 Row = asyncpg.Record
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 RawPool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -71,6 +72,7 @@ class Database:
     def __init__(self, pool: RawPool, acquire_timeout: float) -> None:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
+        self._asking = 0
 
     async def fetch(self, query: str, *args: Any) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(query, *args))
@@ -101,6 +103,9 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
+        if self._asking >= MOST_ASKING:
+            raise Outage("too many wait for the database", retry_in=2)
+        self._asking += 1
         try:
             async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
                 yield connection
@@ -108,6 +113,8 @@ class Database:
             raise Outage("another transaction was in the way", retry_in=0.1) from exc
         except _AWAY as exc:
             raise Outage("the database does not answer", retry_in=2) from exc
+        finally:
+            self._asking -= 1
 
 
 def like_pattern(text: str | None) -> str | None:

@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     )
     lease: float = Field(10.0, ge=1, le=60, description="seconds after which a silent worker's work is taken over")
     shutdown_grace: float = Field(25.0, ge=1, description="seconds between SIGTERM and exit")
+    shutdown_drain: float = Field(
+        5.0, ge=0, description="seconds of these for which `web` still serves, if a balancer looks at /ready"
+    )
     watchdog: float = Field(
         30.0, ge=0, le=600, description="seconds after which a process whose loop is blocked ends itself; 0: never"
     )

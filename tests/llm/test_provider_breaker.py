@@ -10,7 +10,7 @@ from model_server import Behaviour, ModelServer, answer, garbage, model_server, 
 from structlog.testing import capture_logs
 from waiting import eventually
 
-from roadmap.errors import Busy, Outage, RoadmapError, TimedOut
+from roadmap.errors import Busy, Outage, RoadmapError, Superseded, TimedOut
 from roadmap.llm.ask import Llm
 from roadmap.llm.client import Endpoint, Provider, open_provider
 from roadmap.llm.model import Prompt
@@ -120,6 +120,23 @@ async def test_after_the_pause_one_call_tries_and_its_answer_opens_the_way(
         assert len(server.calls) == OUTAGES + 1
         assert await ask_all() == ["Joins."] * 10
     assert told(logs) == ["provider_back"]
+
+
+async def test_a_probe_that_its_ledger_refuses_leaves_the_way_to_the_next(
+    server: ModelServer, provider: Provider
+) -> None:
+    server.default = lambda _: status(500)
+    await fail(provider, OUTAGES)
+    server.default = lambda _: answer("Joins.")
+    unwanted = Notebook()
+    unwanted.active = False
+
+    async def refused() -> bool:
+        error, *_ = await asyncio.gather(write(provider, unwanted), return_exceptions=True)
+        return isinstance(error, Superseded)
+
+    await eventually(refused, "the pause is over", within=20)
+    assert await write(provider) == "Joins."
 
 
 def _after_a_while(behaviour: Behaviour) -> Callable[[object], Behaviour]:

@@ -63,6 +63,17 @@ async def test_what_is_overdue_is_offered_once(database: Database, queue: Queue,
     assert (row["claim"], row["crashes"]) == (0, 0), "nobody had it"
 
 
+async def test_what_an_emptied_redis_lost_comes_back_by_learner_and_not_by_age(
+    database: Database, queue: Queue, redis: Redis
+) -> None:
+    many = await writing_run(database, 30)
+    one = await writing_run(database, 3)
+    await database.execute(DUE)
+    await Sweeper(database, queue, LEASE).sweep()
+    first = [job.decode().split(":")[1] for job in await redis.zrange("content", 0, 5)]
+    assert sorted(first) == sorted([many.id.hex, one.id.hex] * 3)
+
+
 async def test_what_is_not_due_is_left_alone(database: Database, queue: Queue, redis: Redis) -> None:
     await writing_run(database)
     await queued_run(database)

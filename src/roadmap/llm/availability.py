@@ -30,10 +30,16 @@ class Availability:
         if left := self._breaker.pause_left():
             raise self._away(left)
 
-    def enter(self) -> None:
-        """Raises Outage unless the provider may be asked at once; after a pause the first who comes is its probe."""
+    def enter(self) -> bool:
+        """Raises Outage unless the provider may be asked at once. True: this call is the probe after a pause."""
+        is_probe = self._breaker.is_open
         if not self._breaker.allows():
             raise self._away(self._breaker.pause_left())
+        return is_probe
+
+    def leave_unasked(self) -> None:
+        """The probe was given up before it asked, by a budget or a lost claim: whoever comes next may try."""
+        self._breaker.put_back()
 
     @contextmanager
     def watch(self) -> Iterator[None]:

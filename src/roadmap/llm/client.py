@@ -1,8 +1,8 @@
 """One OpenAI-compatible endpoint over HTTP. The only module that knows httpx."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -88,12 +88,21 @@ class Provider:
         """
         self._availability.check()
         if self.gate is None:
-            self._availability.enter()
-            yield Admission(0)
+            with self._enter(Admission(0)) as admission:
+                yield admission
             return
-        async with self.gate.admit(likely_tokens(request)) as admission:
-            self._availability.enter()
+        async with self.gate.admit(likely_tokens(request)) as admitted:
+            with self._enter(admitted) as admission:
+                yield admission
+
+    @contextmanager
+    def _enter(self, admission: Admission) -> Iterator[Admission]:
+        is_probe = self._availability.enter()
+        try:
             yield admission
+        finally:
+            if is_probe and not admission.asked:
+                self._availability.leave_unasked()
 
     async def complete(self, request: Request) -> Completion:
         """One HTTP call, never repeated here.

@@ -17,6 +17,7 @@ __all__ = ["Readiness", "health", "ready"]
 
 TIMEOUT = 0.5
 CACHED = 1.0
+WATCHED = 30.0
 WORKERS = (Process.CONTENT, Process.LOGS)
 
 
@@ -29,11 +30,18 @@ class Readiness:
         self._queue = queue
         self._checks: dict[str, str] = {}
         self._until = 0.0
+        self._asked_at = -WATCHED
         self._looking = asyncio.Lock()
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody asks from time to time, as a balancer does, and so will learn of a change."""
+        return time.monotonic() - self._asked_at < WATCHED
 
     async def look(self) -> tuple[bool, dict[str, str]]:
         """Ready or not, and each check: ok, degraded, failed, unknown. Redis or workers away is degraded: requests are
         accepted, and wait (P2)."""
+        self._asked_at = time.monotonic()
         async with self._looking:
             if time.monotonic() >= self._until:
                 self._checks = {**await self._look_at_database(), "redis": await self._look_at_redis()}

@@ -43,6 +43,8 @@ class Envelope:
                 headers["X-Request-Id"] = request_id
                 for name, value in _SECURITY.items():
                     headers.setdefault(name, value)
+                if scope["state"]["web"].readiness.draining:
+                    headers["Connection"] = "close"  # whoever comes again shall come to another process
                 _log(scope, message["status"], started)
             await send(message)
 

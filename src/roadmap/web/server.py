@@ -1,6 +1,8 @@
 """uvicorn, with our socket and a shutdown that ends event streams before it waits for requests."""
 
+import math
 import socket
+import time
 from types import FrameType
 
 import structlog
@@ -21,11 +23,14 @@ log = structlog.get_logger()
 
 
 class Server(uvicorn.Server):
-    """An open stream would keep uvicorn waiting: on the first signal this process turns unready and says bye."""
+    """On the first signal this process turns unready. Once a balancer had its time to notice, it says bye to the event
+    streams, for which uvicorn would wait, and stops to listen."""
 
-    def __init__(self, config: uvicorn.Config, state: WebState) -> None:
+    def __init__(self, config: uvicorn.Config, state: WebState, drain: float) -> None:
         super().__init__(config)
         self._state = state
+        self._drain = drain
+        self._leaves_at = math.inf
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -33,9 +38,23 @@ class Server(uvicorn.Server):
             log.info("web_ready", port=sockets[0].getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Repeated signals are harmless, and the exit code is 0: uvicorn's own would drop requests, and raise the
-        signal again at the end."""
-        self._state.readiness.draining = True
+        """Repeated signals are harmless, a second one ends the drain, and the exit code is 0: uvicorn's own would drop
+        requests, and raise the signal again at the end."""
+        readiness = self._state.readiness
+        drains = readiness.watched and not readiness.draining
+        readiness.draining = True
+        if drains:
+            self._leaves_at = time.monotonic() + self._drain
+        else:
+            self._leave()
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's, ten times a second."""
+        if time.monotonic() >= self._leaves_at:
+            self._leave()
+        return await super().on_tick(counter)
+
+    def _leave(self) -> None:
         self._state.hub.close()
         self.should_exit = True
 
@@ -47,12 +66,14 @@ async def serve_web(settings: Settings) -> None:
         async with open_watchdog(settings.watchdog) as watchdog, open_web(settings) as state:
             runtime = state.runtime
             async with open_heartbeat(runtime.db, runtime.name, runtime.process, lambda: Vitals(watchdog.lag)):
-                server = Server(_configure(create_app(state), settings), state)
+                # The grace is also for the requests that are under way at the end of the drain.
+                drain = min(settings.shutdown_drain, settings.shutdown_grace / 2)
+                server = Server(_configure(create_app(state), settings.shutdown_grace - drain), state, drain)
                 hand_over_signals()
                 await server.serve([listener])
 
 
-def _configure(app: Starlette, settings: Settings) -> uvicorn.Config:
+def _configure(app: Starlette, grace: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="on",
@@ -60,7 +81,7 @@ def _configure(app: Starlette, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace),
+        timeout_graceful_shutdown=max(1, int(grace)),
         timeout_keep_alive=65,
     )
 
