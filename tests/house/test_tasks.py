@@ -13,6 +13,7 @@ OWNERS = {
     "roadmap.embedded.supervisor._before": "a race of two waits, both awaited before it returns",
     "roadmap.execution_log.jobs.open_committer": "awaited on close; its faults go to the jobs that wait for it",
     "roadmap.execution_log.recorder.open_recorder": "ends after the last flush, which a TaskGroup's cancel would cut",
+    "roadmap.llm.ledger.settle_on_the_way_out": "one bounded statement; if it is lost, the calls count at their most",
     "roadmap.queue.execution.Execution.run_job": "one bounded word to Redis; if it is lost, the lease says the same",
     "roadmap.queue.worker.Worker": "arq's own main loop wants plain tasks; close() awaits them",
     "roadmap.runs.draft": "one bounded statement on the way out; if it is lost, the lease says the same",

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from model_server import Behaviour, Call, ModelServer, stall
+from model_server import Behaviour, Call, ModelServer, answer, stall
 from stack import eventually
 from whole import offline, subject
 from worker_here import WritingRun, open_tools, run_of, writing_run
@@ -179,3 +179,18 @@ async def test_what_saw_three_workers_die_is_given_up_without_a_call(
     assert {(piece["status"], piece["error_code"]) for piece in await run.pieces()} == {("failed", "worker_died")}
     assert (await run_of(database, run.id))["status"] == "incomplete"
     assert server.calls == []
+
+
+async def test_a_canceled_job_leaves_only_the_call_under_way_open_in_the_ledger(
+    database: Database, redis_url: str, server: ModelServer
+) -> None:
+    async with open_tools(database, redis_url, Endpoint("small", server.url)) as tools:
+        run = await writing_run(database, kinds=[Kind.TUTORIAL])
+        server.script(answer("cut of", finish_reason="length"), stall(), purpose="tutorial")
+        job = asyncio.create_task(write_concept(tools, run.id, run.concepts[0]))
+        await eventually(lambda: server.count(purpose="tutorial") == 2, "the tutorial is asked for again")
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        rows = await database.fetch("SELECT round, status FROM model_calls ORDER BY round")
+        assert [tuple(row) for row in rows] == [(0, "unusable"), (1, "open")]

@@ -3,17 +3,19 @@
 Where a budget is set the row waits for its turn: the calls of one learner are weighed one after another (budget.py).
 """
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from roadmap.database import Database, Executor
-from roadmap.errors import Superseded
+from roadmap.errors import Outage, Superseded
 from roadmap.ids import new_id
 from roadmap.llm.budget import NO_BUDGET, Budget, check
 from roadmap.llm.model import PlannedCall, Spent
 
-__all__ = ["RunLedger", "settle"]
+__all__ = ["RunLedger", "settle", "settle_on_the_way_out"]
 
 # The row is also a fence: who has lost the claim, or whose run is over, begins no call.
 RESERVE = """
@@ -90,3 +92,10 @@ async def settle(tx: Executor, spent: Sequence[Spent]) -> None:
         [call.finish_reason for call in spent],
         [call.error for call in spent],
     )
+
+
+async def settle_on_the_way_out(db: Database, spent: Sequence[Spent]) -> None:
+    """For work that is being canceled: its finished calls are known, and their rows must not look cut off."""
+    if spent:
+        with suppress(Outage):  # then they count at their most
+            await asyncio.shield(settle(db, spent))

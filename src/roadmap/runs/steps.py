@@ -1,5 +1,6 @@
 """Durable steps: ordinary Python whose outputs are committed, so that a rerun resumes and the model is paid once."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
 from roadmap.llm.budget import Budget
-from roadmap.llm.ledger import RunLedger, settle
+from roadmap.llm.ledger import RunLedger, settle, settle_on_the_way_out
 from roadmap.runs import store
 from roadmap.runs.model import DraftClaim
 from roadmap.runs.persist import persist
@@ -57,6 +58,9 @@ class Steps:
                 await persist(lambda: self._commit(key, answer, llm, duration_ms))
             except Exception:
                 await settle(self._tools.db, llm.spent)
+                raise
+            except asyncio.CancelledError:
+                await settle_on_the_way_out(self._tools.db, llm.spent)
                 raise
             await announce(self._tools.queue, self._claim.roadmap_id)
             self._tools.recorder.note(Category.STEP, f"step {key} done", duration_ms=duration_ms, calls=len(llm.spent))

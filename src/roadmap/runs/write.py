@@ -26,7 +26,7 @@ from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
 from roadmap.llm.budget import Budget
-from roadmap.llm.ledger import RunLedger, settle
+from roadmap.llm.ledger import RunLedger, settle, settle_on_the_way_out
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.model import Concept, Kind, Structure
 from roadmap.runs import policy
@@ -174,6 +174,9 @@ async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> N
         await deliver(tools, piece, {**body, **_signature(tools)}, llm.spent, duration_ms)
     except Superseded:
         await settle(tools.db, llm.spent)  # the work is lost, and was paid for
+        raise
+    except asyncio.CancelledError:
+        await settle_on_the_way_out(tools.db, llm.spent)
         raise
     except Outage as exc:
         work.hold.let_go(piece.kind)
