@@ -5,7 +5,7 @@ LOCK := uv pip compile pyproject.toml --extra local --group dev --universal --py
 	--no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check lint types contracts dead-code dependencies lock
+.PHONY: help setup demo run test faults check lint types contracts dead-code dependencies lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ run: setup ## start everything and stay up, at http://localhost:8000
 
 test: setup ## all tests, against servers of their own; ARGS="-k …" chooses
 	@.venv/bin/pytest -q -n 2 $(ARGS)
+
+faults: setup ## every fault, also the slow ones, and then the soak; SOAK_SECONDS=600, SOAK_SEED=… repeats one
+	@.ci/faults
 
 check: lint types contracts dead-code dependencies ## all of the following checks
 
