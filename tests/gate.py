@@ -9,10 +9,13 @@ async with locked_table(database_url, "execution_log") as lock:
     await lock.reached()       # somebody wants to write, and has written nothing
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
+from pooler import direct
 from waiting import eventually
 
 __all__ = ["Gate", "Lock", "commit_gate", "locked_table"]
@@ -29,33 +32,35 @@ $$
 TRIGGER = "CREATE TRIGGER gate AFTER INSERT ON {} FOR EACH STATEMENT EXECUTE FUNCTION pass_the_gate()"
 WAITING = """
 SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()
+WHERE locktype = 'advisory' AND objid = 1 AND NOT granted AND datname = current_database()
 """
 
 
 class Gate:
-    """Made by `commit_gate`; open at first."""
+    """Made by `commit_gate`; open at first. May be used by several tasks at once."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
+        self._free = asyncio.Lock()
 
     async def close(self) -> None:
-        await self._connection.execute("SELECT pg_advisory_lock(1)")
+        await self._ask("SELECT pg_advisory_lock(1)")
 
     async def open(self) -> None:
-        await self._connection.execute("SELECT pg_advisory_unlock_all()")
+        await self._ask("SELECT pg_advisory_unlock_all()")
 
     async def reached(self, *, within: float = 40.0) -> None:
-        async def look() -> bool:
-            return bool(await self._connection.fetchval(WAITING))
+        await eventually(lambda: self._ask(WAITING), "a transaction stands before its commit", within=within)
 
-        await eventually(look, "a transaction stands before its commit", within=within)
+    async def _ask(self, query: str) -> Any:
+        async with self._free:
+            return await self._connection.fetchval(query)
 
 
 @asynccontextmanager
 async def commit_gate(database_url: str, table: str) -> AsyncIterator[Gate]:
     """Install it before anybody writes: it needs the table for itself for a moment."""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(direct(database_url))
     try:
         await connection.execute(INSTALL)
         await connection.execute(TRIGGER.format(table))
@@ -88,7 +93,7 @@ class Lock:
 @asynccontextmanager
 async def locked_table(database_url: str, table: str) -> AsyncIterator[Lock]:
     """Nobody else reads or writes the table while the block runs."""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(direct(database_url))
     try:
         async with connection.transaction():
             await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")

@@ -122,6 +122,7 @@ async def test_flushall_between_sending_and_writing_loses_and_doubles_nothing(
     assert await messages(database, run_id) == ["one", "two", "three"]
 
 
+@pytest.mark.fault("F30")
 async def test_a_full_buffer_drops_debug_then_info_and_counts(
     database: Database, queue: Queue, run_id: UUID, pace: Pace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +135,7 @@ async def test_a_full_buffer_drops_debug_then_info_and_counts(
     assert "log_entries_dropped" in capsys.readouterr().out
 
 
+@pytest.mark.fault("F30")
 async def test_an_outbox_that_is_full_stops_sending_until_something_is_written(
     database: Database, queue: Queue, redis_url: str, logs_worker: LogsWorker, run_id: UUID
 ) -> None:

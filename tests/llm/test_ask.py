@@ -81,6 +81,7 @@ async def test_a_bad_answer_comes_back_with_its_faults(server: ModelServer, llm:
     assert [spent.outcome for spent in llm.spent] == ["unusable", "unusable", "ok"]
 
 
+@pytest.mark.fault("F19")
 async def test_repair_ends_after_two_further_rounds(server: ModelServer, llm: Llm) -> None:
     server.default = lambda _: answer("x" * 500_000)
 
@@ -110,6 +111,7 @@ async def test_the_rules_of_the_domain_are_fed_back_and_end_in_their_own_code(se
     assert [spent.error for spent in llm.spent] == ["model_rules"] * 3
 
 
+@pytest.mark.fault("F19")
 async def test_a_truncated_answer_is_asked_for_again_and_shorter(server: ModelServer, llm: Llm) -> None:
     server.script(answer(GOOD, finish_reason="length"), answer(GOOD))
 
@@ -131,6 +133,7 @@ async def test_an_empty_answer_is_not_sent_back_as_a_message(server: ModelServer
     assert server.calls[1].messages[1]["content"].startswith("Plan SQL for six weeks.\n\nYour last answer")
 
 
+@pytest.mark.fault("F19")
 async def test_a_refusal_is_final(server: ModelServer, llm: Llm) -> None:
     server.script(answer(None, refusal="I cannot help with that."))
 

@@ -56,6 +56,7 @@ async def test_a_call_carries_the_model_the_key_and_the_limit(server: ModelServe
     assert provider.name == "127.0.0.1"
 
 
+@pytest.mark.fault("F19")
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -98,6 +99,7 @@ async def test_a_provider_that_is_not_there_is_an_outage(unused_tcp_port: int) -
             await absent.complete(REQUEST)
 
 
+@pytest.mark.fault("F19")
 async def test_the_provider_says_when_to_come_back(server: ModelServer, provider: Provider) -> None:
     server.script(status(429, {"Retry-After": "33"}), status(503, {"retry-after-ms": "2500"}))
 
@@ -107,6 +109,7 @@ async def test_the_provider_says_when_to_come_back(server: ModelServer, provider
         assert caught.value.retry_in == pause
 
 
+@pytest.mark.fault("F19")
 async def test_a_body_above_4_mb_is_not_read_to_its_end(server: ModelServer, provider: Provider) -> None:
     server.script(large(5 * 1024 * 1024))
 

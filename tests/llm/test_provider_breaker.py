@@ -46,6 +46,7 @@ def told(logs: object) -> list[str]:
     return [entry["event"] for entry in logs if entry["event"].startswith("provider_")]  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault("F19")
 @pytest.mark.parametrize("behaviour", [status(500), status(503), reset(), reset(in_body=False), garbage(), stall()])
 async def test_after_five_outages_no_call_is_made_and_no_row_is_left(
     server: ModelServer, provider: Provider, behaviour: Behaviour
@@ -102,6 +103,7 @@ async def test_only_outages_in_a_row_count(server: ModelServer, provider: Provid
     assert len(server.calls) == 4 * OUTAGES
 
 
+@pytest.mark.fault("F19")
 async def test_after_the_pause_one_call_tries_and_its_answer_opens_the_way(
     server: ModelServer, provider: Provider
 ) -> None:

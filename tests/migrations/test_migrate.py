@@ -44,6 +44,7 @@ async def test_an_empty_database_becomes_current_and_twice_is_nothing(empty_data
     assert await tables(empty_database_url) == {"first", "second", "schema_migrations"}
 
 
+@pytest.mark.fault("F28")
 async def test_two_migrations_at_once_both_succeed_and_only_one_applies(empty_database_url: str, folder: Write) -> None:
     sql = folder(m0001_first="SELECT pg_sleep(0.3);\n" + FIRST, m0002_second=SECOND)
     names = await asyncio.gather(*(runner.migrate(empty_database_url, sql) for _ in range(3)))
@@ -61,6 +62,7 @@ async def test_a_file_that_fails_leaves_the_earlier_one_and_nothing_of_itself(
     assert await runner.migrate(empty_database_url, folder(m0002_second=SECOND)) == ["0002_second"]
 
 
+@pytest.mark.fault("F28")
 async def test_a_migration_that_is_killed_half_way_converges_when_run_again(
     empty_database_url: str, folder: Write
 ) -> None:

@@ -45,6 +45,7 @@ async def tools_for(
             yield tools
 
 
+@pytest.mark.fault("F19")
 async def test_a_piece_that_times_out_costs_a_try_each_time_and_fails_after_five(
     database: Database, redis_url: str, server: ModelServer
 ) -> None:
@@ -65,6 +66,7 @@ async def test_a_piece_that_times_out_costs_a_try_each_time_and_fails_after_five
     assert [call["status"] for call in calls] == ["outage"] * TIMEOUTS
 
 
+@pytest.mark.fault("F19")
 async def test_a_draft_that_times_out_costs_a_try_each_time_and_fails_after_five(
     database: Database, redis_url: str, server: ModelServer
 ) -> None:
@@ -82,6 +84,7 @@ async def test_a_draft_that_times_out_costs_a_try_each_time_and_fails_after_five
     assert len(server.calls) == TIMEOUTS
 
 
+@pytest.mark.fault("F19")
 @pytest.mark.parametrize("behaviour", OUTAGES)
 async def test_other_outages_cost_no_try_however_often(
     database: Database, redis_url: str, server: ModelServer, behaviour: Behaviour | None

@@ -21,6 +21,8 @@ __all__ = ["serve_web"]
 
 log = structlog.get_logger()
 
+TAKES_NOTHING_MS = 10_000
+
 
 class Server(uvicorn.Server):
     """On the first signal this process turns unready. Once a balancer had its time to notice, it says bye to the event
@@ -87,6 +89,15 @@ def _configure(app: Starlette, grace: float) -> uvicorn.Config:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    """Its connections end when their client takes nothing any more: what is written for it waits in the system, and to
+    close a connection in order waits for that."""
+    listener = _open_socket(settings)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKES_NOTHING_MS)
+    return listener
+
+
+def _open_socket(settings: Settings) -> socket.socket:
     """One socket for IPv4 and IPv6 when no HOST is set: private networks may be IPv6 only."""
     address = (settings.host, settings.port)
     try:
