@@ -37,6 +37,11 @@ class Breaker:
         return True
 
     @property
+    def faults(self) -> int:
+        """In a row, up to now."""
+        return self._faults
+
+    @property
     def is_open(self) -> bool:
         return self._faults >= self._faults_to_open
 

@@ -25,6 +25,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self.rows: dict[UUID, PlannedCall] = {}
+        self.run_id = new_id()
 
     async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         call_id = new_id()

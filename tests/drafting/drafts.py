@@ -52,6 +52,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self.rows: dict[UUID, PlannedCall] = {}
+        self.run_id = new_id()
         self.active = True
 
     async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:

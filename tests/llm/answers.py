@@ -38,6 +38,7 @@ class Notebook:
     def __init__(self) -> None:
         self.planned: dict[UUID, PlannedCall] = {}
         self.active = True
+        self.run_id = new_id()
 
     async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         if not self.active:

@@ -141,6 +141,43 @@ async def test_a_probe_that_its_ledger_refuses_leaves_the_way_to_the_next(
     assert await write(provider) == "Joins."
 
 
+async def test_a_run_whose_calls_all_fail_pauses_alone(server: ModelServer, provider: Provider) -> None:
+    server.default = lambda _: status(500)
+    struck = Notebook()
+    with capture_logs() as logs:
+        for _ in range(OUTAGES):
+            with pytest.raises(Outage):
+                await write(provider, struck)
+        server.default = lambda _: answer("Joins.")
+        assert [await write(provider) for _ in range(5)] == ["Joins."] * 5
+        with pytest.raises(Outage):
+            await write(provider, struck)
+    assert len(server.calls) == OUTAGES + 5
+    assert told(logs) == []
+
+
+async def test_two_runs_whose_calls_all_fail_do_not_keep_the_others_away_for_long(
+    server: ModelServer, provider: Provider
+) -> None:
+    server.default = lambda _: status(500)
+    notebooks = Notebook(), Notebook()
+    for notebook in notebooks * OUTAGES:
+        await asyncio.gather(write(provider, notebook), return_exceptions=True)
+    assert len(server.calls) == OUTAGES
+    server.default = lambda _: answer("Joins.")
+
+    async def is_back() -> bool:
+        (said,) = await asyncio.gather(write(provider), return_exceptions=True)
+        return said == "Joins."
+
+    await eventually(is_back, "another run's call is the probe", within=20)
+    server.default = lambda _: status(500)
+    for notebook in notebooks * OUTAGES:
+        await asyncio.gather(write(provider, notebook), return_exceptions=True)
+    server.default = lambda _: answer("Joins.")
+    assert await write(provider) == "Joins."
+
+
 def _after_a_while(behaviour: Behaviour) -> Callable[[object], Behaviour]:
     async def late(call: object, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.2)

@@ -33,6 +33,8 @@ asyncio.run(serve(0, faults=Faults.parse(sys.argv[1])))
 
 
 class NoLedger:
+    run_id = uuid4()
+
     async def reserve(self, call: PlannedCall, _finished: Sequence[Spent] = ()) -> UUID:
         return uuid4()
 

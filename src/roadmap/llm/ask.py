@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from roadmap.errors import AnswerLost, Outage, Unusable
 from roadmap.llm.client import Provider
-from roadmap.llm.dialect import DialectRefused
+from roadmap.llm.dialect import Dialect, DialectRefused
 from roadmap.llm.extraction import clean_text, split_thoughts
 from roadmap.llm.gate import Admission
 from roadmap.llm.model import (
@@ -60,6 +60,9 @@ class _Question:
     @property
     def opening(self) -> tuple[Message, Message]:
         return Message("system", self.prompt.system), Message("user", self.prompt.user)
+
+    def request(self, messages: tuple[Message, ...], dialect: Dialect, run_id: UUID) -> Request:
+        return Request(self.prompt.purpose, messages, self.prompt.max_tokens, self.shape, dialect, run_id)
 
     def plan(self, provider: Provider, number: int, request: Request) -> PlannedCall:
         schema = orjson.dumps(self.shape.schema if self.shape else None)
@@ -117,7 +120,7 @@ class Llm:
         """One answer, in the first dialect that the provider takes. Each refusal leaves a weaker one: four at most."""
         dialect = self._provider.dialect
         while True:
-            request = Request(question.prompt.purpose, messages, question.prompt.max_tokens, question.shape, dialect)
+            request = question.request(messages, dialect, self._ledger.run_id)
             try:
                 return await self._call(question.plan(self._provider, number, request), request, read)
             except DialectRefused as refused:

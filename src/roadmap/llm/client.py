@@ -86,23 +86,23 @@ class Provider:
 
         Raises NotYet when there is none for long, and Outage while the provider is away.
         """
-        self._availability.check()
+        self._availability.check(request.run_id)
         if self.gate is None:
-            with self._enter(Admission(0)) as admission:
+            with self._enter(request, Admission(0)) as admission:
                 yield admission
             return
         async with self.gate.admit(likely_tokens(request)) as admitted:
-            with self._enter(admitted) as admission:
+            with self._enter(request, admitted) as admission:
                 yield admission
 
     @contextmanager
-    def _enter(self, admission: Admission) -> Iterator[Admission]:
-        is_probe = self._availability.enter()
+    def _enter(self, request: Request, admission: Admission) -> Iterator[Admission]:
+        probed = self._availability.enter(request.run_id)
         try:
             yield admission
         finally:
-            if is_probe and not admission.asked:
-                self._availability.leave_unasked()
+            if not admission.asked:
+                self._availability.leave_unasked(probed)
 
     async def complete(self, request: Request) -> Completion:
         """One HTTP call, never repeated here.
@@ -110,7 +110,7 @@ class Provider:
         Raises Outage (away), Busy, AnswerLost (too slow, cut off, garbled), DialectRefused (ask again in its `weaker`
         dialect) or Unusable.
         """
-        with self._availability.watch():
+        with self._availability.watch(request.run_id):
             status, headers, body = await self._post(request)
             if status != 200:
                 self._refuse(status, headers, body, request)

@@ -59,13 +59,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP call: the conversation so far, and the shape of the answer (None: plain text)."""
+    """One HTTP call: the conversation so far, and the shape of the answer (None: plain text). `run_id`: for which run;
+    None for nobody's."""
 
     purpose: str
     messages: tuple[Message, ...]
     max_tokens: int
     shape: Shape | None = None
     dialect: Dialect = field(default_factory=Dialect)
+    run_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,11 @@ class Spent:
 
 class Ledger(Protocol):
     """Where a call is written down before it is made."""
+
+    @property
+    def run_id(self) -> UUID:
+        """Whose calls these are."""
+        ...
 
     async def reserve(self, call: PlannedCall, finished: Sequence[Spent] = ()) -> UUID:
         """The id of the new row. `finished` are the earlier calls of the same work, which may not be settled yet.
