@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from pooler import direct
 from structlog.testing import capture_logs
 
 from roadmap.database import Database, Pool, open_database
@@ -57,6 +58,12 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             writer.write(received)
             await writer.drain()
     writer.transport.abort()
+
+
+@pytest.fixture
+def database_url(database_url: str) -> str:
+    """Past the pooler, if the session has one: these tests are about sessions of our own."""
+    return direct(database_url)
 
 
 @pytest.fixture

@@ -146,11 +146,18 @@ async def _connect(pool: Pool) -> RawPool:
         except (ValueError, *_REFUSED) as exc:
             raise Misconfigured(f"DATABASE_URL cannot be used: {exc}") from exc
         except _AWAY as exc:
+            if _meets_a_pooler(exc):
+                raise Misconfigured(f"a pooler is in front ({exc}): set DB_POOLER=transaction") from exc
             if asyncio.get_running_loop().time() > deadline:
                 raise Outage(f"PostgreSQL does not answer at {_place(pool.url)}: check DATABASE_URL") from exc
             log.warning("database_away", place=_place(pool.url), error=type(exc).__name__, retry_in=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5)
+
+
+def _meets_a_pooler(exc: Exception) -> bool:
+    """PgBouncer has one code for whatever it refuses, and most of that passes."""
+    return isinstance(exc, asyncpg.ProtocolViolationError) and "startup parameter" in str(exc)
 
 
 def _place(url: str) -> str:
@@ -164,7 +171,8 @@ async def _create(pool: Pool) -> RawPool:
         min_size=1,
         max_size=pool.size,
         timeout=10,
-        command_timeout=pool.statement_timeout + 5,
+        # The server ends a statement first, where it may be told how long one may take.
+        command_timeout=pool.statement_timeout + (0 if pool.behind_transaction_pooler else 5),
         max_inactive_connection_lifetime=240,
         statement_cache_size=0 if pool.behind_transaction_pooler else 200,
         init=partial(_prepare_session, pool),

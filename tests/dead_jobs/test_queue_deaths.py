@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pooler import direct
 from redis.asyncio import Redis
 from stack import Stack, open_stack
 from waiting import eventually
@@ -79,7 +80,7 @@ async def test_while_postgresql_refuses_a_dead_job_waits_in_the_queue(
 ) -> None:
     await stack.start("content")
     async with open_queue(redis_url, namespace="ours", timeout=5) as queue:
-        blocking = await asyncpg.connect(database_url)  # without our pool's limits on transactions
+        blocking = await asyncpg.connect(direct(database_url))  # without our pool's limits on transactions
         try:
             async with blocking.transaction():
                 await blocking.execute("LOCK TABLE dead_jobs")

@@ -9,15 +9,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 import pytest
 from model_server import ModelServer, model_server
+from pooler import is_pooled
 from whole import check_run, offline
 
 from roadmap.accounts.keys import create_key
 from roadmap.database import Database, Pool, open_database
 from roadmap.errors import Outage
+from roadmap.execution_log.batch import job_id, pack
+from roadmap.execution_log.jobs import open_committer
 from roadmap.execution_log.recorder import open_recorder
-from roadmap.ids import Prefix, show_id
+from roadmap.ids import Prefix, new_id, show_id
 from roadmap.llm.client import Endpoint, open_provider
 from roadmap.queue.client import open_queue
 from roadmap.roadmaps.model import Wishes
@@ -28,8 +32,10 @@ from roadmap.runs.store import lock_run
 from roadmap.runs.sweeper import Sweeper
 from roadmap.runs.tools import Tools
 from roadmap.runs.write import write_concept
+from workers import content, logs
 
 GOAL = "Learn SQL in six weeks, 5 hours a week"
+LEASE = 5.0  # a busy machine must not make one worker take over from the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +72,16 @@ async def pair(database_url: str, redis_url: str) -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def _tools(name: str, database_url: str, redis_url: str, model_url: str) -> AsyncIterator[Tools]:
     async with (
-        open_database(Pool(database_url, size=4, name=name)) as db,
+        open_database(Pool(database_url, 4, name, behind_transaction_pooler=is_pooled(database_url))) as db,
         open_queue(redis_url) as queue,
         open_provider(Endpoint("offline", model_url)) as provider,
         open_recorder(db, queue) as recorder,
-        open_leases(db, queue, name, 1.0) as leases,
+        open_leases(db, queue, name, LEASE) as leases,
     ):
         yield Tools(db, queue, provider, recorder, leases)
 
 
+@pytest.mark.fault("F23")
 async def test_a_draft_run_twice_leaves_the_same_rows_and_pays_once(pair: Pair) -> None:
     started = await pair.start()
     await draft(pair.first, started.run_id)
@@ -85,6 +92,7 @@ async def test_a_draft_run_twice_leaves_the_same_rows_and_pays_once(pair: Pair) 
     assert await _rows(pair.first.db) == rows
 
 
+@pytest.mark.fault("F23")
 async def test_a_draft_delivered_to_two_workers_at_once_is_drafted_by_one(pair: Pair) -> None:
     started = await pair.start()
     await asyncio.gather(*(draft(tools, started.run_id) for tools in (pair.first, pair.second) * 3))
@@ -92,6 +100,7 @@ async def test_a_draft_delivered_to_two_workers_at_once_is_drafted_by_one(pair: 
     assert await pair.first.db.fetchval("SELECT count(*) FROM roadmap_versions") == 1
 
 
+@pytest.mark.fault("F23")
 async def test_a_concept_written_twice_and_by_two_workers_at_once_is_paid_once(pair: Pair) -> None:
     started = await pair.start()
     await draft(pair.first, started.run_id)
@@ -100,11 +109,40 @@ async def test_a_concept_written_twice_and_by_two_workers_at_once_is_paid_once(p
         write_concept(tools, started.run_id, concept) for concept in concepts for tools in (pair.first, pair.second)
     ]
     await asyncio.gather(*jobs)
-    calls = len(pair.model.calls)
+    calls, rows = len(pair.model.calls), await _rows(pair.first.db)
     await write_concept(pair.first, started.run_id, concepts[0])
     assert len(pair.model.calls) == calls
+    assert await _rows(pair.first.db) == rows
     assert _most_for_one_prompt(pair.model) == 1
     await check_run(pair.first.db, show_id(Prefix.ROADMAP, started.roadmap_id))
+
+
+@pytest.mark.fault("F23")
+async def test_a_log_batch_delivered_twice_and_to_two_workers_at_once_is_stored_once(pair: Pair) -> None:
+    """With an entry that PostgreSQL refuses, and beside a batch that nobody can read."""
+    entries = [_entry(f"entry {number}") for number in range(50)]
+    good, bad = pack(orjson.dumps([*entries, _entry("refused", at="someday")]).decode()), "zAAAA"
+    jobs = {job_id(new_id()): good, job_id(new_id()): bad}
+    async with open_committer(pair.first.db) as first, open_committer(pair.second.db) as second:
+        contexts = [
+            {"committer": committer, "job_id": job, "job_try": 1} for committer in (first, second) for job in jobs
+        ]
+        await asyncio.gather(*(logs.write_log_batch(ctx, jobs[str(ctx["job_id"])]) for ctx in contexts * 2))
+        stored = await _log_rows(pair.first.db)
+        await logs.write_log_batch(contexts[0], good)
+        await logs.write_log_batch(contexts[1], bad)
+    assert sorted(row["message"] for row in stored["execution_log"]) == sorted(entry["message"] for entry in entries)
+    assert len(stored["log_dead_letters"]) == 2
+    assert await _log_rows(pair.first.db) == stored
+
+
+def test_every_job_is_run_twice_here() -> None:
+    tests = {
+        "draft": test_a_draft_run_twice_leaves_the_same_rows_and_pays_once,
+        "write_concept": test_a_concept_written_twice_and_by_two_workers_at_once_is_paid_once,
+        "write_log_batch": test_a_log_batch_delivered_twice_and_to_two_workers_at_once_is_stored_once,
+    }
+    assert set(tests) == {function.name for function in (*content.FUNCTIONS, *logs.FUNCTIONS)}
 
 
 async def test_a_plan_whose_run_is_canceled_in_the_same_moment_leaves_nothing_to_sweep(pair: Pair) -> None:
@@ -196,6 +234,17 @@ async def _open_concepts(db: Database, run_id: UUID) -> list[UUID]:
 async def _rows(db: Database) -> list[dict[str, object]]:
     tables = ("runs", "run_steps", "content", "events", "roadmap_versions", "model_calls")
     return [dict(row) for table in tables for row in await db.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")]
+
+
+async def _log_rows(db: Database) -> dict[str, list[dict[str, object]]]:
+    tables = ("execution_log", "log_dead_letters")
+    return {table: [dict(row) for row in await db.fetch(f"SELECT * FROM {table} ORDER BY id, at")] for table in tables}
+
+
+def _entry(message: str, at: str = "2026-11-21T12:00:00.000001+00:00") -> dict[str, object]:
+    ids = {"id": str(new_id()), "run_id": str(new_id()), "concept_id": None, "step": None}
+    said = {"level": "info", "category": "run", "message": message, "details": {}, "duration_ms": None}
+    return {**ids, "at": at, **said}
 
 
 def _most_for_one_prompt(model: ModelServer) -> int:

@@ -8,6 +8,8 @@ import pytest
 from model_server import Behaviour, Call, answer, status
 from whole import MALFORMED, Whole, asked, check_ledger, check_run, offline, open_whole, subject
 
+DEAD_JOBS = "SELECT function, concept_id, kind, code, attempts FROM dead_jobs WHERE status = 'dead'"
+
 
 @pytest.fixture
 async def whole(tmp_path: Path, database_url: str, redis_url: str) -> AsyncIterator[Whole]:
@@ -16,6 +18,7 @@ async def whole(tmp_path: Path, database_url: str, redis_url: str) -> AsyncItera
         yield opened
 
 
+@pytest.mark.fault("F19")
 async def test_two_quizzes_that_fail_leave_the_run_incomplete_with_exactly_these_missing(whole: Whole) -> None:
     unlucky: set[str] = set()
 
@@ -71,6 +74,7 @@ def _without_prerequisites() -> Behaviour:
     return answer({"title": "Loops", "summary": "Each needs itself.", "stages": [{"title": "All", "modules": modules}]})
 
 
+@pytest.mark.fault("F19")
 async def test_429_with_retry_after_and_500_cost_no_try(whole: Whole) -> None:
     refused: dict[str, int] = {}
 
@@ -99,6 +103,7 @@ async def test_429_with_retry_after_and_500_cost_no_try(whole: Whole) -> None:
     await check_ledger(whole, roadmap_id)
 
 
+@pytest.mark.fault("F21")
 async def test_a_piece_that_kills_its_worker_fails_after_three_crashes_and_the_rest_completes(whole: Whole) -> None:
     """The provider plays the poison: whoever asks for the tutorial of this concept is killed."""
     poison: list[str] = []
@@ -121,8 +126,13 @@ async def test_a_piece_that_kills_its_worker_fails_after_three_crashes_and_the_r
     assert roadmap["status"] == "incomplete"
     assert {piece["error_code"] for piece in failed} == {"worker_died"}
     assert len({piece["concept_id"] for piece in failed}) == 1
+    buried = {
+        (row["concept_id"], row["kind"]): (row["code"], row["attempts"]) for row in await whole.db.fetch(DEAD_JOBS)
+    }
+    assert buried == {(piece["concept_id"], piece["kind"]): ("worker_died", 3) for piece in failed}
 
 
+@pytest.mark.fault("F21")
 @pytest.mark.slow
 async def test_a_plan_that_kills_its_worker_fails_its_run_after_three_crashes(whole: Whole) -> None:
     goal = "Learn the poison"
@@ -142,4 +152,6 @@ async def test_a_plan_that_kills_its_worker_fails_its_run_after_three_crashes(wh
     await check_run(whole.db, poison, "run.failed")
     run = (await whole.api.get(f"/v1/runs/{roadmap['run']['id']}")).json()
     assert run["error"]["code"] == "worker_died"
+    (buried,) = await whole.db.fetch(DEAD_JOBS)
+    assert (buried["function"], buried["code"], buried["attempts"]) == ("draft", "worker_died", 3)
     assert (await whole.finish(neighbour))["status"] == "succeeded"
