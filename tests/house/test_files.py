@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,12 @@ def test_nothing_generated_is_in_the_repository() -> None:
     assert GENERATED.search("src/roadmap/__pycache__/cli.pyc")
     assert not GENERATED.search("src/roadmap/cli/main.py")
     assert [str(path) for path in repository() if GENERATED.search(str(path.relative_to(ROOT)))] == []
+
+
+def test_no_two_files_of_the_tests_have_one_name() -> None:
+    """Folders of tests are no packages: pytest imports each file by its name alone."""
+    names = Counter(path.name for path in repository() if path.is_relative_to(ROOT / "tests") and path.suffix == ".py")
+    assert [name for name, count in names.items() if count > 1 and name != "conftest.py"] == []
 
 
 def test_no_file_names_a_folder_of_somebody_s_machine() -> None:
