@@ -58,14 +58,19 @@ async def settle(recorder: Recorder) -> None:
 def tell(what: str, recorder: Recorder, **more: object) -> None:
     counters = recorder.counters
     told = {name: getattr(counters, name) for name in counters.__slots__}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sys.stdout.write(orjson.dumps({"message": what, "peak": peak, **told, **more}).decode() + "\n")
+    sys.stdout.write(orjson.dumps({"message": what, "peak": peak(), **told, **more}).decode() + "\n")
     sys.stdout.flush()
 
 
 def resident() -> int:
     """Bytes, now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def peak() -> int:
+    """Bytes. Not `ru_maxrss`, which counts what the process had before its exec: the memory of whoever started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 async def main(run_id: UUID, rate: int, seconds: int) -> None:
