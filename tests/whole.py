@@ -37,6 +37,7 @@ from roadmap.web.state import open_web
 
 __all__ = [
     "MALFORMED",
+    "Counted",
     "Whole",
     "asked",
     "check_ledger",
@@ -150,6 +151,25 @@ def _answer_late(latency: float) -> Behaviour:
         await status(200, {}, body)(call, writer)
 
     return behave
+
+
+class Counted:
+    """The offline model, `latency` seconds late, which counts the calls that it answers at once: `most` of them."""
+
+    def __init__(self, latency: float) -> None:
+        self.now = self.most = 0
+        self._latency = latency
+
+    def __call__(self, _: Call) -> Behaviour:
+        return self._behave
+
+    async def _behave(self, call: Call, writer: asyncio.StreamWriter) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await _answer_late(self._latency)(call, writer)
+        finally:
+            self.now -= 1
 
 
 def asked(call: Call) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from model_server import Behaviour, Call
 from stack import api_client, finish
-from whole import Whole, check_run, offline, open_whole
+from whole import Counted, Whole, check_run, offline, open_whole
 
 from roadmap.accounts.keys import create_key
 from roadmap.ids import Prefix, parse_id
@@ -73,27 +72,6 @@ async def test_the_learner_with_one_roadmap_is_done_before_the_one_with_twenty(
             assert await both.count(LATER, one) >= 8
 
 
-class Watched:
-    """The offline model, late, which counts who asks at once."""
-
-    def __init__(self, latency: float) -> None:
-        self.now = self.most = 0
-        self._latency = latency
-
-    def __call__(self, asked: Call) -> Behaviour:
-        answer = offline(self._latency)(asked)
-
-        async def behave(call: Call, writer: asyncio.StreamWriter) -> None:
-            self.now += 1
-            self.most = max(self.most, self.now)
-            try:
-                await answer(call, writer)
-            finally:
-                self.now -= 1
-
-        return behave
-
-
 LIMITS = [
     pytest.param({"CONTENT_CONCURRENCY": "10"}, id="few jobs at once"),
     pytest.param({"LLM_CONCURRENCY": "10"}, id="few calls at once"),
@@ -108,7 +86,7 @@ async def test_the_learner_with_one_roadmap_does_not_wait_for_the_one_with_fifty
     tmp_path: Path, database_url: str, redis_url: str, limits: dict[str, str]
 ) -> None:
     async with open_whole(tmp_path, database_url, redis_url, **limits) as whole:
-        whole.model.default = Watched(0.15)
+        whole.model.default = Counted(0.15)
         async with learners(whole, 50) as both:
             await whole.stack.start("content")
             await whole.ready(5)
@@ -127,7 +105,7 @@ async def test_when_the_work_of_the_many_waits_since_half_an_hour_the_one_gets_i
 ) -> None:
     """The model is slow, and no clock can tell how long a line lasts."""
     async with open_whole(tmp_path, database_url, redis_url, LLM_CONCURRENCY="2") as whole:
-        whole.model.default = watched = Watched(0.5)
+        whole.model.default = watched = Counted(0.5)
         async with learners(whole, 50) as both:
             await whole.stack.start("content")
             await whole.ready(5)

@@ -1,32 +1,9 @@
 """A provider's limits hold for all content processes together, also when one of them dies."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
-from model_server import Behaviour, Call
-from whole import check_run, offline, open_whole
-
-
-class Counted:
-    """The offline model, late, which counts the calls that it answers at once."""
-
-    def __init__(self, latency: float) -> None:
-        self.now = self.most = 0
-        self._latency = latency
-
-    def __call__(self, asked: Call) -> Behaviour:
-        answer = offline(self._latency)(asked)
-
-        async def behave(call: Call, writer: asyncio.StreamWriter) -> None:
-            self.now += 1
-            self.most = max(self.most, self.now)
-            try:
-                await answer(call, writer)
-            finally:
-                self.now -= 1
-
-        return behave
+from whole import Counted, check_run, open_whole
 
 
 @pytest.mark.slow
