@@ -13,7 +13,7 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
-__all__ = ["configure_diagnostics"]
+__all__ = ["configure_diagnostics", "warn_on_stderr"]
 
 _JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
@@ -37,6 +37,14 @@ def configure_diagnostics(level: str, *, process: str, pretty: bool = False) -> 
         )
     )
     _route_libraries(handler, level.upper())
+
+
+def warn_on_stderr() -> None:
+    """For a command: its answer has stdout for itself; what is wrong on the way to it is told beside."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _route_libraries(handler: logging.Handler, level: str) -> None:

@@ -1,5 +1,6 @@
 """The console script, as a person meets it."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -113,3 +114,17 @@ def processes_in(folder: Path) -> list[str]:
         with suppress(OSError):
             lines.append(file.read_bytes().replace(b"\0", b" ").decode())
     return [line for line in lines if str(folder) in line]
+
+
+async def test_a_warning_stands_beside_the_answer_and_not_in_it(unused_tcp_port: int) -> None:
+    nowhere = f"postgresql://roadmap@127.0.0.1:{unused_tcp_port}/roadmap"
+    command = await asyncio.create_subprocess_exec(
+        PROGRAM, "keys", "create", "--email", "a@example.org",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, "DATABASE_URL": nowhere},
+    )  # fmt: skip
+    assert command.stderr
+    async with asyncio.timeout(30):
+        assert b"database_away" in await command.stderr.readline()
+    command.kill()
+    said, _ = await command.communicate()
+    assert said == b""

@@ -2,13 +2,9 @@
 
 import asyncio
 import json
-import logging
-import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-
-import structlog
 
 from roadmap.database import Database, open_database
 from roadmap.dead_jobs import store
@@ -95,11 +91,6 @@ async def _until_done(arguments: Namespace, work: Callable[[Selection], Awaitabl
 
 
 def _run(work: Work) -> int:
-    # The answer has stdout for itself; what is wrong on the way to it is told beside.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     return asyncio.run(_with_servers(work))
 
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from roadmap import __version__
+from roadmap.diagnostics import warn_on_stderr
 from roadmap.errors import Misconfigured, RoadmapError, Stalled
 from roadmap.signals import leave_on_signal
 from roadmap.watchdog import STALLED
 
 __all__ = ["main"]
 
+# Which print an answer and end.
+COMMANDS = {"admin", "dead_jobs"}
 EPILOG = "Settings come from the environment; `roadmap check` shows them. Without servers of your own: `roadmap dev`."
 
 
@@ -26,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     module, _, function = arguments.run.partition(":")
     if module == "services":
         leave_on_signal()
+    if module in COMMANDS:
+        warn_on_stderr()
     try:
         # Each process loads only what it runs: `logs` has no use for a web server.
         code: int = getattr(import_module(f"roadmap.cli.{module}"), function)(arguments)
