@@ -24,6 +24,11 @@ EVERY = 2.0
 AT_ONCE = 500
 ROUNDS = 20
 
+IS_OVERDUE = """
+SELECT EXISTS (SELECT FROM runs WHERE due_at <= now() AND (claimed_by IS NULL OR $1))
+    OR EXISTS (SELECT FROM content WHERE due_at <= now() AND (claimed_by IS NULL OR $1))
+"""
+
 # What comes back stands in its learner's line, too: an emptied Redis must not turn the many first come, first served.
 SWEEP_RUNS = """
 WITH overdue AS (
@@ -79,13 +84,15 @@ class Sweeper:
     async def sweep(self) -> None:
         """Takes what is overdue, commits, and enqueues it, in rounds of bounded size. Raises Outage.
 
-        Nothing is taken while Redis is away: it stays overdue, and is enqueued when Redis is back.
+        Nothing is taken while Redis is away: it stays overdue, and is enqueued when Redis is back. Redis is not asked
+        for nothing: some hosts bill each command.
         """
-        if not await self._queue.ping():
-            return
         try:
+            claims = self._may_take_claims()
+            if not await self._db.fetchval(IS_OVERDUE, claims) or not await self._queue.ping():
+                return
             for _ in range(ROUNDS):
-                if await self._sweep(self._may_take_claims()) < AT_ONCE:
+                if await self._sweep(claims) < AT_ONCE:
                     return
         except Outage:
             self._well_since = None
