@@ -1,11 +1,12 @@
 # Each target brings .venv up to date by itself; PYTHON=python3.13 makes it from another Python than python3.
 PYTHON ?= python3
 GOAL ?= Learn SQL in six weeks, 5 hours a week
-LOCK := uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command "make lock"
+LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--annotation-style line --custom-compile-command "make lock" --quiet $(UPGRADE)
+TESTED := --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test faults check lint types contracts dead-code dependencies lock
+.PHONY: help setup demo run test faults check lint types contracts dead-code dependencies lock image browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -43,5 +44,14 @@ dead-code: setup ## what nobody calls
 dependencies: setup ## packages that are missing, unused or only borrowed
 	@.venv/bin/deptry .
 
-lock: ## resolve requirements.lock anew; needs uv, UPGRADE=--upgrade takes newer versions
-	$(LOCK) $(UPGRADE) --quiet --output-file requirements.lock
+image: setup ## build the image and run every process type from it; on Debian, as root: installs buildah and podman
+	@tests/deploy/base_image.sh
+	@.venv/bin/pytest -q -m slow -p no:xdist --show-capture=no $(ARGS) tests/deploy/test_image.py
+
+browser: setup ## tests of the pages in a real Chromium, which has to be there
+	@.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements-browser.lock
+	@.venv/bin/pytest -q -m browser -p no:xdist $(ARGS) tests/browser
+
+lock: ## resolve the requirements*.lock anew; needs uv, UPGRADE=--upgrade takes newer versions
+	@$(LOCK) pyproject.toml --extra local --group dev --output-file requirements.lock
+	@$(LOCK) pyproject.toml $(TESTED) -o requirements-image.lock && $(LOCK) --group image $(TESTED) -o requirements-build.lock && $(LOCK) --group browser $(TESTED) -o requirements-browser.lock

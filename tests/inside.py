@@ -24,6 +24,8 @@ from waiting import eventually
 from roadmap.accounts.keys import create_key
 from roadmap.database import Database
 from roadmap.embedded.servers import LocalServers
+from roadmap.probes.readiness import Readiness
+from roadmap.runtime import Process, open_runtime
 from roadmap.settings import Settings
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState, open_web
@@ -64,7 +66,10 @@ class Api:
 async def open_api(database_url: str, redis_url: str, **settings: Any) -> AsyncIterator[Api]:
     """Nothing is drafted or written: there are no workers."""
     chosen = Settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **settings)
-    async with open_web(chosen) as state:
+    async with (
+        open_runtime(chosen, Process.WEB) as runtime,
+        open_web(runtime, Readiness(runtime.db, runtime.queue)) as state,
+    ):
         db = state.runtime.db
         keys = await two_keys(db)
         async with in_process(state, keys[0]) as alice, in_process(state, keys[1]) as bob, in_process(state) as nobody:
@@ -77,7 +82,7 @@ async def in_process(state: WebState, key: str | None = None) -> AsyncIterator[h
     app = create_app(state)
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "state": {"web": state, "hub": state.hub}}, receive, send)
+        await app({**scope, "state": {"web": state, "hub": state.hub, "looks": state.looks}}, receive, send)
 
     transport = httpx.ASGITransport(with_state)
     async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=authorization(key)) as client:
@@ -103,5 +108,6 @@ async def serving(state: WebState) -> AsyncIterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             state.hub.close()
+            state.live.close()
             server.should_exit = True
             await task

@@ -100,6 +100,19 @@ for tell in (log.exception, logging.getLogger("library").exception):
         assert b"sk-very-secret" not in orjson.dumps(line)
 
 
+def test_a_connection_that_cannot_be_had_is_told_in_a_line_without_a_traceback() -> None:
+    script = """
+try:
+    raise ConnectionRefusedError("no")
+except OSError:
+    logging.getLogger("asyncpg.pool").warning("Failed to restore the floor", exc_info=True)
+"""
+    (line,) = lines(script)
+
+    assert (line["message"], line["error"]) == ("Failed to restore the floor", "ConnectionRefusedError")
+    assert "exception" not in line
+
+
 def test_a_field_called_message_steps_aside() -> None:
     (line,) = lines('log.warning("offline_model", message="set LLM_API_KEY")')
 

@@ -1,6 +1,7 @@
 """Ids: UUIDv7 inside, a prefix and 32 digits at the API."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadmap.errors import NotFound
-from roadmap.ids import Prefix, new_id, parse_id, show_id
+from roadmap.ids import Prefix, first_id, new_id, parse_id, show_id
 
 ONE = UUID("0190a5b1-7c3d-7abc-8def-0123456789ab")
 SHOWN = "rm_0190a5b17c3d7abc8def0123456789ab"
@@ -21,6 +22,14 @@ def test_an_id_is_a_uuid_of_version_seven_with_the_time_in_front() -> None:
 
     assert (made.version, made.variant) == (7, "specified in RFC 4122")
     assert before <= made.int >> 80 <= after
+
+
+def test_the_first_id_of_a_moment_stands_between_those_before_and_those_after() -> None:
+    now = datetime.now(UTC)
+    made = new_id()
+    assert first_id(now) <= made < first_id(now + timedelta(seconds=10))
+    assert first_id(datetime(1970, 1, 1, tzinfo=UTC)).int == 0
+    assert first_id(datetime(9999, 12, 31, tzinfo=UTC)) > made
 
 
 def test_ids_are_unique_and_those_of_later_milliseconds_sort_later() -> None:

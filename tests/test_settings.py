@@ -193,7 +193,13 @@ def test_every_wrong_variable_is_named_and_no_value(monkeypatch: pytest.MonkeyPa
     assert SECRET.upper() not in str(caught.value)
 
 
-FILES = ["DATABASE_URL", "DATABASE_UNPOOLED_URL", "REDIS_URL", "LLM_API_KEY", "OPENAI_API_KEY"]
+FILES = [
+    "DATABASE_URL", "DATABASE_UNPOOLED_URL", "REDIS_URL", "LLM_API_KEY", "OPENAI_API_KEY", "JWT_SECRET_KEY",
+    "JWT_SECRET_KEY_PREVIOUS", "ADMIN_PASSWORD",
+]  # fmt: skip
+
+
+OPERATOR = {"ADMIN_PASSWORD": "olga@example.org"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -202,7 +208,7 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
     secret = "redis://cache:6379" if name == "REDIS_URL" else URL
     file.write_text(f"  {secret}\n")
 
-    settings = read(monkeypatch, **{f"{name}_FILE": str(file)})
+    settings = read(monkeypatch, ADMIN_EMAIL=OPERATOR.get(name, ""), **{f"{name}_FILE": str(file)})
 
     field = name.lower().replace("openai", "llm")
     assert getattr(settings, field).get_secret_value() == secret
@@ -249,3 +255,32 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert SECRET not in shown
+
+
+@pytest.mark.parametrize("variables", [{"ADMIN_EMAIL": "olga@example.org"}, {"ADMIN_PASSWORD": SECRET}])
+def test_half_an_account_is_refused(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    with pytest.raises(Misconfigured, match="set both ADMIN_EMAIL and ADMIN_PASSWORD, or neither") as caught:
+        read(monkeypatch, **variables)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "read_as"),
+    [
+        ("", ""),
+        ("*", "*"),
+        ("10.0.0.7", "10.0.0.7/32,::ffff:10.0.0.7/128"),
+        (" 100.64.0.0/10 , fd00::/8,", "100.64.0.0/10,::ffff:100.64.0.0/106,fd00::/8"),
+        ("10.1.2.3/8", "10.0.0.0/8,::ffff:10.0.0.0/104"),
+    ],
+)
+def test_proxies_are_networks_and_ours_sees_ipv4_inside_ipv6(
+    monkeypatch: pytest.MonkeyPatch, given: str, read_as: str
+) -> None:
+    assert read(monkeypatch, TRUSTED_PROXIES=given).trusted_proxies == read_as
+
+
+@pytest.mark.parametrize("given", ["proxy.internal", "10.0.0.0/33", "*,10.0.0.1", "10.0.0.1;10.0.0.2"])
+def test_what_is_no_network_is_no_proxy(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    with pytest.raises(Misconfigured, match=r"^TRUSTED_PROXIES: must be addresses or networks"):
+        read(monkeypatch, TRUSTED_PROXIES=given)

@@ -32,6 +32,8 @@ from roadmap.database import Database
 from roadmap.ids import Prefix, parse_id
 from roadmap.llm.offline.answers import answer
 from roadmap.llm.offline.protocol import read_question, write_completion, write_reply
+from roadmap.probes.readiness import Readiness
+from roadmap.runtime import Process, open_runtime
 from roadmap.settings import AuthMode, Settings
 from roadmap.web.state import open_web
 
@@ -87,11 +89,6 @@ class Whole:
 
         await eventually(look, f"{count} pieces are ready", within=within)
 
-    async def hurry(self) -> None:
-        """The time passes that queued work has before the sweeper looks after it."""
-        for table in ("runs", "content"):
-            await self.db.execute(f"UPDATE {table} SET due_at = now() WHERE due_at > now() AND claimed_by IS NULL")
-
     async def pass_time(self) -> None:
         """The pauses are over that open work makes between its tries, and before the sweeper looks after it."""
         for table in ("runs", "content"):
@@ -131,7 +128,8 @@ async def open_whole(folder: Path, database_url: str, redis_url: str, **environm
         ours = {"LEASE": str(LEASE), "WATCHDOG": "120", **told, **environment}
         async with (
             open_stack(folder, database_url, redis_url, **ours) as stack,
-            open_web(settings) as state,
+            open_runtime(settings, Process.WEB) as runtime,
+            open_web(runtime, Readiness(runtime.db, runtime.queue)) as state,
             in_process(state) as api,
             Redis.from_url(redis_url) as redis,
         ):

@@ -8,41 +8,42 @@ from uuid import UUID
 from arq.worker import func
 
 from roadmap.content.links import open_links
+from roadmap.processes.worker import Work, stock
 from roadmap.provider import open_model
+from roadmap.queue.observer import Outcome
 from roadmap.runs import draft as drafts
 from roadmap.runs import policy, write
 from roadmap.runs.leases import open_leases
 from roadmap.runs.sweeper import open_sweeper
 from roadmap.runs.tools import Tools
-from roadmap.runtime import Process, open_runtime
-from roadmap.settings import Settings
-from workers.process import stock
+from roadmap.runtime import Process, Runtime
 
 
-async def draft(ctx: dict[str, Any], run_id: str) -> None:
-    await drafts.draft(ctx["tools"], UUID(run_id))
+async def draft(ctx: dict[str, Any], run_id: str) -> Outcome:
+    return await drafts.draft(ctx["tools"], UUID(run_id))
 
 
-async def write_concept(ctx: dict[str, Any], run_id: str, concept_id: str) -> None:
-    await write.write_concept(ctx["tools"], UUID(run_id), UUID(concept_id))
+async def write_concept(ctx: dict[str, Any], run_id: str, concept_id: str) -> Outcome:
+    return await write.write_concept(ctx["tools"], UUID(run_id), UUID(concept_id))
 
 
 @asynccontextmanager
-async def open_tools(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+async def open_tools(runtime: Runtime) -> AsyncIterator[dict[str, Any]]:
+    settings, name = runtime.settings, runtime.name_as(Process.CONTENT)
     async with (
-        open_runtime(settings, Process.CONTENT) as runtime,
-        open_model(settings, runtime.queue) as provider,
+        open_model(settings, runtime.queue, runtime.metrics.model) as provider,
         open_links(on=settings.checks_links) as links,
-        open_leases(runtime.db, runtime.queue, runtime.name, settings.lease) as leases,
+        open_leases(runtime.db, runtime.queue, name, settings.lease) as leases,
         open_sweeper(runtime.db, runtime.queue, settings.lease),
     ):
         tools = Tools(
             runtime.db, runtime.queue, provider, runtime.recorder, leases,
-            links=links, learner_daily_micros=settings.learner_daily_micros,
+            links=links, learner_daily_micros=settings.learner_daily_micros, redactor=runtime.redactor,
         )  # fmt: skip
         yield {"runtime": runtime, "tools": tools, "throttle": provider.gate}
 
 
 # The jobs' own time-outs come first: arq's is final.
 FUNCTIONS = [func(draft, timeout=policy.TIMEOUT + 60), func(write_concept, timeout=policy.TIMEOUT + 60)]
-WorkerSettings = stock("content", FUNCTIONS, open_tools)
+WORK = Work(Process.CONTENT, FUNCTIONS, open_tools)
+WorkerSettings = stock(WORK)

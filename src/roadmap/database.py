@@ -92,6 +92,15 @@ class Database:
         async with self._connection() as connection, connection.transaction():
             yield connection
 
+    @property
+    def size(self) -> int:
+        """Connections that there may be."""
+        return self._pool.get_max_size()
+
+    def waiting(self) -> int:
+        """Who asked for a connection and has none yet."""
+        return max(self._asking - self.usage()[1], 0)
+
     def usage(self) -> tuple[int, int]:
         """Connections open, and of these in use."""
         size = self._pool.get_size()

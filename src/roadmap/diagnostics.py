@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -13,15 +14,18 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
+from roadmap.redaction import Redactor
+
 __all__ = ["configure_diagnostics", "warn_on_stderr"]
 
 _JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
 
-def configure_diagnostics(level: str, *, process: str, pretty: bool = False) -> None:
-    """Sends structlog and the libraries' loggers to stdout in one form. `pretty` is for a person at a terminal."""
-    chain, lines = _chain(process), _Lines(sys.stdout)
-    renderer = _pretty_renderer(colors=sys.stdout.isatty()) if pretty else _json_renderer()
+def configure_diagnostics(level: str, *, process: str, pretty: bool = False, secrets: Iterable[str] = ()) -> None:
+    """Sends structlog and the libraries' loggers to stdout in one form, without any of these secrets. `pretty` is for a
+    person at a terminal."""
+    chain, lines, redactor = _chain(process), _Lines(sys.stdout), Redactor(secrets)
+    renderer = _pretty_renderer(redactor, colors=sys.stdout.isatty()) if pretty else _json_renderer(redactor)
     structlog.configure(
         # Our own events take no way through `logging`: that alone would cost more than all the rest of a note.
         processors=[*chain, *renderer],
@@ -39,9 +43,17 @@ def configure_diagnostics(level: str, *, process: str, pretty: bool = False) -> 
     _route_libraries(handler, level.upper())
 
 
-def warn_on_stderr() -> None:
+def warn_on_stderr(redact: Callable[[str], str]) -> None:
     """For a command: its answer has stdout for itself; what is wrong on the way to it is told beside."""
+
+    def without_secrets(_logger: Any, _method: str, text: Any) -> str:
+        return redact(str(text))
+
+    person = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     structlog.configure(
+        processors=[*structlog.get_config()["processors"][:-1], person, without_secrets],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -57,6 +69,14 @@ def _route_libraries(handler: logging.Handler, level: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+    # While PostgreSQL is away it tells of every try with a traceback through its own code, which tells nobody anything.
+    logging.getLogger("asyncpg.pool").addFilter(_name_the_error)
+
+
+def _name_the_error(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[0] is not None:
+        record.error, record.exc_info = record.exc_info[0].__name__, None
+    return True
 
 
 class _Lines:
@@ -100,32 +120,31 @@ def _chain(process: str) -> list[Processor]:
     ]
 
 
-def _pretty_renderer(*, colors: bool) -> list[Processor]:
-    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), _as_line]
+def _pretty_renderer(redactor: Redactor, *, colors: bool) -> list[Processor]:
+    def as_line(_logger: Any, _method: str, text: Any) -> bytes:
+        return _clean(f"{redactor.text(str(text))}\n").encode()
+
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), as_line]
 
 
-def _json_renderer() -> list[Processor]:
+def _json_renderer(redactor: Redactor) -> list[Processor]:
+    def render(_logger: Any, _method: str, event: EventDict) -> bytes:
+        if "message" in event:  # a field of this name steps aside: the event's name is the message
+            event["detail"] = event.pop("message")
+        fields = {"message": event.pop("event", ""), **event}
+        try:
+            line = orjson.dumps(fields, default=repr, option=_JSON)
+        except TypeError:  # lone surrogates, huge numbers, circles: everything as text then
+            fields = {_clean(name): _clean(value) for name, value in fields.items()}
+            line = orjson.dumps(fields, option=_JSON)
+        return redactor.line(line, fields) or line
+
     # Local variables of a failing frame hold keys, addresses and prompts.
-    tracebacks = ExceptionDictTransformer(show_locals=False)
-    return [structlog.processors.ExceptionRenderer(tracebacks), _render_json]
-
-
-def _render_json(_logger: Any, _method: str, event: EventDict) -> bytes:
-    if "message" in event:  # a field of this name steps aside: the event's name is the message
-        event["detail"] = event.pop("message")
-    line = {"message": event.pop("event", ""), **event}
-    try:
-        return orjson.dumps(line, default=repr, option=_JSON)
-    except TypeError:  # lone surrogates, huge numbers, circles: everything as text then
-        return orjson.dumps({_clean(name): _clean(value) for name, value in line.items()}, option=_JSON)
+    return [structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), render]
 
 
 def _clean(value: object) -> str:
     return str(value).encode("utf-8", "backslashreplace").decode()
-
-
-def _as_line(_logger: Any, _method: str, text: Any) -> bytes:
-    return _clean(f"{text}\n").encode()
 
 
 def _as_text(_logger: Any, _method: str, line: Any) -> str:

@@ -2,12 +2,13 @@
 
 import os
 import time
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from roadmap.errors import NotFound
 
-__all__ = ["Prefix", "new_id", "parse_id", "show_id"]
+__all__ = ["Prefix", "first_id", "new_id", "parse_id", "show_id"]
 
 
 class Prefix(StrEnum):
@@ -22,6 +23,7 @@ class Prefix(StrEnum):
     USER = "usr"
     LOG_ENTRY = "log"
     DEAD_JOB = "dead"
+    AUDIT = "audit"
 
 
 def new_id() -> UUID:
@@ -30,6 +32,11 @@ def new_id() -> UUID:
     noise = int.from_bytes(os.urandom(10), "big")
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (noise >> 62 & 0xFFF) << 64 | 0b10 << 62
     return UUID(int=value | noise & 0x3FFF_FFFF_FFFF_FFFF)
+
+
+def first_id(moment: datetime) -> UUID:
+    """Not above any id that was made at this time or later, and above none that was made a millisecond earlier."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 def show_id(prefix: Prefix, value: UUID) -> str:

@@ -9,6 +9,7 @@ from roadmap.errors import Misconfigured
 from roadmap.llm.client import Endpoint, Provider, address_of, open_provider
 from roadmap.llm.gate import Gate
 from roadmap.llm.offline.app import create_app
+from roadmap.metrics import ModelMetrics
 from roadmap.queue.client import Queue
 from roadmap.queue.limiter import Quota, open_limiter
 from roadmap.settings import Environment, Settings
@@ -19,10 +20,11 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def open_model(settings: Settings, queue: Queue) -> AsyncIterator[Provider]:
-    """Raises Misconfigured in production when no model is named: an offline model there must be meant."""
+async def open_model(settings: Settings, queue: Queue, metrics: ModelMetrics | None = None) -> AsyncIterator[Provider]:
+    """`metrics` hears of its calls. Raises Misconfigured in production when no model is named: an offline one must be
+    meant there."""
     endpoint = _choose(settings)
-    async with _open_gate(settings, queue, endpoint) as gate, open_provider(endpoint, gate) as provider:
+    async with _open_gate(settings, queue, endpoint) as gate, open_provider(endpoint, gate, metrics) as provider:
         yield provider
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -22,6 +23,10 @@ _SECRETS = {
     "database_unpooled_url": ("DATABASE_UNPOOLED_URL",),
     "redis_url": ("REDIS_URL",),
     "llm_api_key": ("LLM_API_KEY", "OPENAI_API_KEY"),
+    "jwt_secret_key": ("JWT_SECRET_KEY",),
+    "jwt_secret_key_previous": ("JWT_SECRET_KEY_PREVIOUS",),
+    "admin_password": ("ADMIN_PASSWORD",),
+    "metrics_token": ("METRICS_TOKEN",),
 }
 
 
@@ -47,10 +52,31 @@ class Settings(BaseSettings):
         Environment.DEVELOPMENT, description="`production` refuses what is only safe at home"
     )
     auth_mode: AuthMode = Field(AuthMode.KEYS, description="`keys`, or `none` for a single-user machine")
-    host: str = Field("", description="address that `web` listens on; empty: every one, IPv4 and IPv6")
-    port: int = Field(8000, ge=0, le=65535, description="port of `web`")
+    host: str = Field("", description="address that a process listens on; empty: every one, IPv4 and IPv6")
+    port: int = Field(
+        8000, ge=0, le=65535, description="port of `web`; a worker listens only when this is set; 0: a free one"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the diagnostics on stdout")
     data_dir: Path = Field(Path(".data"), description="where `dev` and `demo` keep the embedded servers' files")
+
+    jwt_secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="signs operators' sessions: 32 random characters or more; in production `web` does not start"
+        " without it, elsewhere it makes one up that lasts until it ends",
+    )
+    jwt_secret_key_previous: SecretStr = Field(
+        SecretStr(""), description="the key before, still believed; take it away 12 hours after a change"
+    )
+    admin_email: str = Field("", description="the first operator, whom `web` creates at its start while there is none")
+    admin_password: SecretStr = Field(
+        SecretStr(""),
+        description="of the first operator: 12 characters or more; never changes an account that is there",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses or networks, with commas, of the proxies in front, whose `X-Forwarded-For` and"
+        " `-Proto` are believed; `*`: everybody's, where only a proxy that replaces them can reach `web`",
+    )
 
     database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL 15 or later; `postgres://` is accepted")
     database_unpooled_url: SecretStr = Field(SecretStr(""), description="used by `migrate` when a pooler is in front")
@@ -60,9 +86,15 @@ class Settings(BaseSettings):
     db_pool_web: int = Field(5, ge=1, description="connections of one `web` process")
     db_pool_content: int = Field(4, ge=2, description="connections of one `content` process")
     db_pool_logs: int = Field(2, ge=1, description="connections of one `logs` process")
-    replicas_web: int = Field(1, ge=0, description="how many `web` processes you run, for the budget")
-    replicas_content: int = Field(1, ge=0, description="how many `content` processes you run, for the budget")
-    replicas_logs: int = Field(1, ge=0, description="how many `logs` processes you run, for the budget")
+    replicas_web: int = Field(
+        1, ge=0, description="how many processes serve `web`, alone or beside others, for the budget"
+    )
+    replicas_content: int = Field(
+        1, ge=0, description="how many processes serve `content`, alone or beside others, for the budget"
+    )
+    replicas_logs: int = Field(
+        1, ge=0, description="how many processes serve `logs`, alone or beside others, for the budget"
+    )
     db_connection_budget: int = Field(
         0, ge=0, description="connections that Roadmap may use; 0: the server's `max_connections`"
     )
@@ -110,6 +142,9 @@ class Settings(BaseSettings):
     content_concurrency: int = Field(
         100, ge=1, le=1000, description="concepts written at once by one `content` process"
     )
+    max_requests: int = Field(
+        1_000, ge=1, description="requests that one `web` process answers at once; event streams have their own limit"
+    )
     backlog_limit: int = Field(
         50_000, ge=0, description="jobs on the queue `content` above which new roadmaps are refused; 0: no limit"
     )
@@ -121,8 +156,17 @@ class Settings(BaseSettings):
     shutdown_drain: float = Field(
         5.0, ge=0, description="seconds of these for which `web` still serves, if a balancer looks at /ready"
     )
+    hibernate_after: float = Field(
+        0.0, ge=0, description="seconds without work after which a `content` process closes its connections; 0: never"
+    )
+    wake_url: str = Field("", description="where others reach a `content` process that hibernates: http://…:PORT/wake")
     watchdog: float = Field(
         30.0, ge=0, le=600, description="seconds after which a process whose loop is blocked ends itself; 0: never"
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="bearer token that `/metrics` asks for; empty: anybody may read it, but `web` in production shows"
+        " it to nobody",
     )
     log_retention_days: int = Field(30, ge=1, description="days that execution logs are kept")
 
@@ -150,6 +194,25 @@ class Settings(BaseSettings):
             _split_address(url.get_secret_value(), "redis", "rediss", "unix")
         return url
 
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _check_proxies(cls, listed: str) -> str:
+        return listed if listed == "*" else ",".join(_read_networks(listed))
+
+    @field_validator("hibernate_after", mode="after")
+    @classmethod
+    def _check_hibernation(cls, seconds: float) -> float:
+        if 0 < seconds < 1:
+            raise ValueError("must be 0 or at least 1")
+        return seconds
+
+    @field_validator("wake_url", mode="after")
+    @classmethod
+    def _check_wake_url(cls, url: str) -> str:
+        if url and (not (parts := _split_address(url, "http", "https")).hostname or "@" in parts.netloc):
+            raise ValueError("must name a host, and no user")
+        return url
+
     @field_validator("watchdog", mode="after")
     @classmethod
     def _check_watchdog(cls, seconds: float) -> float:
@@ -162,6 +225,18 @@ class Settings(BaseSettings):
         if self.environment is Environment.PRODUCTION and self.auth_mode is AuthMode.NONE:
             raise ValueError("AUTH_MODE=none lets anybody in: production needs AUTH_MODE=keys")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_half_an_account(self) -> Self:
+        if bool(self.admin_email) != bool(self.admin_password.get_secret_value()):
+            raise ValueError("set both ADMIN_EMAIL and ADMIN_PASSWORD, or neither")
+        return self
+
+    def secrets(self) -> list[str]:
+        """What no output may show: the secrets, and addresses, which may hold one. See redaction."""
+        secrets = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        addresses = [value for _, value in self if isinstance(value, str) and "://" in value]
+        return [text for text in (*secrets, *addresses) if text]
 
     @property
     def uses_offline_model(self) -> bool:
@@ -182,6 +257,11 @@ class Settings(BaseSettings):
             return self.db_pooler == "transaction"
         port = urlsplit(self.database_url.get_secret_value()).port
         return port in _POOLER_PORTS or bool(self.database_unpooled_url.get_secret_value())
+
+    @property
+    def names_port(self) -> bool:
+        """Whether somebody set PORT, as hosts do for each process that is to be looked at."""
+        return "port" in self.model_fields_set
 
     def queue_name(self, queue: str) -> str:
         """The Redis key of a queue: `content`, or `staging:content` with REDIS_NAMESPACE=staging."""
@@ -208,6 +288,20 @@ def clean_database_url(url: str) -> str:
     query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key in _DATABASE_KEYS])
     # urlunsplit would leave the two slashes out where there is no host, only a socket's folder in the query.
     return f"postgresql://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _read_networks(listed: str) -> list[str]:
+    """Each as a network. Our socket shows an IPv4 address inside an IPv6 one, and is told of both."""
+    networks: list[str] = []
+    for text in filter(None, map(str.strip, listed.split(","))):
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas, or *") from None
+        networks.append(str(network))
+        if network.version == 4:
+            networks.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return networks
 
 
 def _split_address(url: str, *schemes: str) -> SplitResult:

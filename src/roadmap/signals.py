@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT where a server or a worker does not yet, or no longer, listen to them."""
+"""SIGTERM and SIGINT: a process has one owner of them, who asks each of its parts to end."""
 
 import asyncio
 import os
@@ -6,9 +6,9 @@ import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
-__all__ = ["hand_over_signals", "leave_on_signal", "until_signal"]
+__all__ = ["Stop", "leave_on_signal", "until_signal"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,28 +24,42 @@ def leave_on_signal() -> None:
         signal.signal(number, lambda *_: os._exit(0))
 
 
-def until_signal(serve: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Coroutine[Any, Any, None]]:
-    """A signal cancels `serve` until that handles signals itself (as uvicorn and a worker do), and ends it quietly.
+class Stop:
+    """How a process, or a part of one, is asked to end just now: its task is cancelled while it starts, and told
+    otherwise when it serves. It may be asked again and again."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._ask: Callable[[], object] = lambda: None
+
+    def by(self, ask: Callable[[], object]) -> None:
+        """From now on `ask()` is the way. Await nothing between this and what it tells."""
+        self._ask = ask
+
+    def __call__(self) -> None:
+        self.asked = True
+        self._ask()
+
+
+def until_signal(
+    serve: Callable[Concatenate[Stop, P], Coroutine[Any, Any, None]],
+) -> Callable[P, Coroutine[Any, Any, None]]:
+    """A signal asks `serve` to end, as the Stop that it is given says: until `serve` says otherwise it is cancelled.
 
     Afterwards signals are ignored: the exit takes a moment, and one more must not become its code.
     """
 
     @wraps(serve)
     async def served(*args: P.args, **kwargs: P.kwargs) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(serve(*args, **kwargs))
+        loop, stop = asyncio.get_running_loop(), Stop()
+        task = asyncio.ensure_future(serve(stop, *args, **kwargs))
+        stop.by(task.cancel)
         for number in _SIGNALS:
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, stop)
         with suppress(asyncio.CancelledError):
             await task
-        hand_over_signals()
         for number in _SIGNALS:
+            loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
     return served
-
-
-def hand_over_signals() -> None:
-    """For a server that sets handlers of its own with `signal.signal`, beside which the loop's would still be called.
-    Nothing may be awaited between this and that."""
-    for number in _SIGNALS:
-        asyncio.get_running_loop().remove_signal_handler(number)

@@ -76,6 +76,8 @@ async def test_roadmaps_are_found_by_status(api: Api) -> None:
     assert [row["id"] for row in await read_all(api.alice, PATH, status="canceled")] == [created["id"]]
     assert len(await read_all(api.alice, PATH, status="queued")) == 2
     assert await read_all(api.alice, PATH, status="succeeded") == []
+    for nonsense in ("nonsense", "ready", "", "QUEUED"):
+        assert (await api.alice.get(PATH, params={"status": nonsense})).status_code == 422, nonsense
 
 
 async def test_roadmaps_are_found_by_age(api: Api) -> None:

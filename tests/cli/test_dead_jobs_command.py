@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from roadmap.audit.store import Filters, list_entries
 from roadmap.database import Database
 from roadmap.dead_jobs.service import bury_unexecuted
 from roadmap.ids import Prefix, new_id, show_id
@@ -87,4 +88,9 @@ async def test_retry_and_discard_say_what_was_done_and_what_was_left(roadmap: Ru
         ("j1", "discarded", "cli"),
         ("j2", "discarded", "cli"),
         ("j3", "retried", "cli"),
+    ]
+    audited = await list_entries(database, Filters(), None, 10)
+    assert [(row.action, row.actor, row.subject) for row in audited] == [
+        ("dead_jobs_discarded", "command line", f"group {group}"),
+        ("dead_jobs_retried", "command line", "all dead jobs"),
     ]

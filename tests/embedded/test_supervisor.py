@@ -73,6 +73,14 @@ async def test_the_environments_own_commands_are_found_without_activating_it() -
         await until(lambda: "found by name" in stream.getvalue())
 
 
+async def test_a_child_may_have_variables_of_its_own() -> None:
+    stream = io.StringIO()
+    command = [sys.executable, "-c", "import os; print('port', os.environ['PORT'])"]
+    commands, own = {"web": command, "logs": command}, {"web": {"PORT": "8000"}}
+    async with Supervisor(commands, {"PORT": "0"}, own=own, show=prefix_lines(commands, stream)):
+        await until(lambda: "port 8000" in stream.getvalue() and "port 0" in stream.getvalue())
+
+
 async def test_readiness_gives_up_in_time() -> None:
     commands = {"web": [sys.executable, "-c", "import time; time.sleep(60)"]}
     async with Supervisor(commands, os.environ, show=prefix_lines(["web"], io.StringIO())) as supervisor:
@@ -128,9 +136,10 @@ def test_a_procfile_becomes_commands_in_its_order() -> None:
     text = "# processes\nweb: roadmap web\n\ncontent: roadmap content --name 'a b'\n"
     assert parse_procfile(text) == {"web": ["roadmap", "web"], "content": ["roadmap", "content", "--name", "a b"]}
     assert list(parse_procfile("b: x\na: y")) == ["b", "a"]
+    assert parse_procfile("web: exec roadmap web") == {"web": ["roadmap", "web"]}
 
 
-@pytest.mark.parametrize("line", ["roadmap web", "web:", ": roadmap web", "web: 'roadmap"])
+@pytest.mark.parametrize("line", ["roadmap web", "web:", "web: exec", ": roadmap web", "web: 'roadmap"])
 def test_a_procfile_line_that_cannot_be_read_is_named(line: str) -> None:
     with pytest.raises(Misconfigured, match="line 2"):
         parse_procfile(f"ok: true\n{line}\n")

@@ -6,14 +6,16 @@ Its argument is a folder, in which it leaves a file each time that it runs.
 import asyncio
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from arq.worker import func
 
-from roadmap.cli.services import _run, configure
-from workers.content import FUNCTIONS, open_tools
-from workers.process import serve
+from roadmap.cli.services import configure, run
+from roadmap.processes.serving import serve
+from roadmap.processes.worker import role_of
+from workers.content import WORK
 
 
 async def block(_ctx: dict[str, Any], folder: str) -> None:
@@ -25,5 +27,5 @@ async def block(_ctx: dict[str, Any], folder: str) -> None:
 
 
 if __name__ == "__main__":
-    settings = configure("content")
-    sys.exit(_run(serve(settings, "content", [*FUNCTIONS, func(block, timeout=60)], open_tools)))
+    work = replace(WORK, functions=[*WORK.functions, func(block, timeout=60)])
+    sys.exit(run(serve(configure("content"), role_of(work))))

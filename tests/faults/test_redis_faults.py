@@ -54,7 +54,7 @@ async def test_redis_emptied_in_mid_run_loses_neither_the_run_nor_its_log(
         for count in (6, 15):
             await whole.ready(count)
             await whole.redis.flushdb()
-            await whole.hurry()
+            await whole.pass_time()
         await whole.finish(roadmap_id, within=30)
         await check_run(whole.db, roadmap_id)
         if log_too:
@@ -72,7 +72,7 @@ async def test_redis_killed_and_started_empty_in_mid_run_needs_no_restart_of_our
         await whole.ready(10)
         await _kill(own_redis)
         await own_redis.start()
-        await whole.hurry()
+        await whole.pass_time()
         await whole.ready(20)
 
 
@@ -106,7 +106,7 @@ async def test_a_roadmap_accepted_while_redis_is_away_is_made_when_it_is_back(
         roadmap_id = await whole.create()
         assert (await whole.api.get(f"/v1/roadmaps/{roadmap_id}")).json()["status"] == "queued"
         await own_redis.start()
-        await whole.hurry()
+        await whole.pass_time()
         await whole.finish(roadmap_id, within=25)
         await check_run(whole.db, roadmap_id)
         await check_log(whole.db, roadmap_id, within=20)
@@ -124,7 +124,7 @@ async def test_while_redis_is_away_the_processes_live_and_answer_and_5_s_after_i
         began = time.monotonic()
         await _workers_are_back(whole)
         assert time.monotonic() - began < 6.5  # the longest pause of a back-off is 5 s
-        await whole.hurry()
+        await whole.pass_time()
 
 
 # ---- F11: cut and frozen ----
@@ -156,7 +156,7 @@ async def test_a_redis_that_pauses_fails_no_request_and_no_run(whole: Whole) -> 
     async with lived_through(whole, bound=BOUND):
         await whole.redis.client_pause(5_000)
         await asyncio.sleep(5)
-        await whole.hurry()
+        await whole.pass_time()
 
 
 # ---- F12: mute ----
@@ -177,7 +177,7 @@ async def test_a_mute_redis_holds_up_neither_callers_nor_work(whole: Whole, prox
         await eventually(lambda: len(visitor.visits) > count + 4, "callers are answered meanwhile", within=10)
         proxy.calm()
         await _workers_are_back(whole)
-        await whole.hurry()
+        await whole.pass_time()
 
 
 @pytest.mark.slow
@@ -212,7 +212,7 @@ async def test_a_full_redis_refuses_no_roadmap_and_holds_no_half_of_a_job(whole:
         assert len(visitor.accepted) > count
         assert await _half_written(whole.redis) == []
         await whole.redis.config_set("maxmemory", "0")
-        await whole.hurry()
+        await whole.pass_time()
 
 
 # ---- what they look at ----

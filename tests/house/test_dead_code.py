@@ -7,7 +7,7 @@ from vulture import Vulture
 
 # Called by a library, by this name.
 CALLED_FROM_OUTSIDE = {
-    "handle_exit": "uvicorn, at a signal",
+    "capture_signals": "uvicorn, before it serves",
     "main": "the console script",
     "handle_sig_wait_for_completion": "arq, at a signal",
     "record_health": "arq, in each round",

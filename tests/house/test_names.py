@@ -17,7 +17,10 @@ EMPTY = {"data", "info", "obj"}
 # A page of a list calls its items `data`: the API's convention, fixed by its design.
 THE_APIS = {"data"}
 # Names that another's interface asks for.
-FOREIGN = {("roadmap.diagnostics", "info"): "a structlog logger's method"}
+FOREIGN = {("roadmap.diagnostics", "info"): "a structlog logger's method"} | {
+    (f"roadmap.monitor.model.{idea}", "data"): "what a page of the API shows as it is"
+    for idea in ("failures", "functions", "processes", "queues", "runs")
+}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 COLUMNS = """

@@ -13,11 +13,14 @@ OWNERS = {
     "roadmap.embedded.supervisor._before": "a race of two waits, both awaited before it returns",
     "roadmap.execution_log.jobs.open_committer": "awaited on close; its faults go to the jobs that wait for it",
     "roadmap.execution_log.recorder.open_recorder": "ends after the last flush, which a TaskGroup's cancel would cut",
+    "roadmap.figures.recording.open_figures": "awaited on close, before the last flush",
     "roadmap.llm.ledger.settle_on_the_way_out": "one bounded statement; if it is lost, the calls count at their most",
+    "roadmap.processes.serving._begin": "roles end in order when one of them fails; _serve_together awaits them all",
     "roadmap.queue.execution.Execution.run_job": "one bounded word to Redis; if it is lost, the lease says the same",
     "roadmap.queue.worker.Worker": "arq's own main loop wants plain tasks; close() awaits them",
     "roadmap.runs.draft": "one bounded statement on the way out; if it is lost, the lease says the same",
     "roadmap.runs.write": "one bounded statement on the way out; if it is lost, the lease says the same",
+    "roadmap.web.pages.live.Live": "of the TaskGroup of open_live, which awaits them",
     "roadmap.signals.until_signal": "a signal has to cancel the work and not the process; awaited there",
 }
 

@@ -18,10 +18,12 @@ BLIND_BORDERS = {
     "roadmap.execution_log.model._text": "a stranger's __str__",
     "roadmap.execution_log.outbox.Outbox.write_rest": "the recorder's border, on its last way out",
     "roadmap.execution_log.recorder.Recorder": "the recorder's border: a note must not break what it tells of",
+    "roadmap.figures.recording._flush_forever": "the figures' border: to count the work must not end it",
     "roadmap.queue.border.harmless.guarded": "the job border: a hook must not end the worker",
     "roadmap.queue.execution.Execution": "the job border",
     "roadmap.runs.draft._draft": "the job border, with the run at hand that has to be told",
     "roadmap.runs.write._hold_and_write": "the job border, for what goes wrong with all pieces of the concept",
+    "roadmap.web.pages.live.Live._read": "a view that cannot be shown must not end the others, nor the process",
     "roadmap.runs.write._try_piece": "the job border, one piece of it: the concept's others go on (promise P4)",
 }
 

@@ -156,6 +156,17 @@ async def test_an_outage_leaves_at_once_and_is_written_down(server: ModelServer,
     ]
 
 
+async def test_a_provider_that_asks_us_to_wait_is_told_apart_from_one_that_is_away(
+    server: ModelServer, llm: Llm
+) -> None:
+    server.script(status(429))
+
+    with pytest.raises(Outage):
+        await llm.ask(PROMPT, Plan)
+
+    assert [(spent.outcome, spent.error) for spent in llm.spent] == [("outage", "provider_busy")]
+
+
 async def test_no_call_is_made_for_a_run_that_is_over(server: ModelServer, llm: Llm, notebook: Notebook) -> None:
     server.default = lambda _: answer("no")
     notebook.active = False

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from model_server import (
@@ -17,8 +18,9 @@ from model_server import (
     stall,
     status,
 )
+from waiting import eventually
 
-from roadmap.errors import Misconfigured, Outage, Unusable
+from roadmap.errors import Misconfigured, Outage, TimedOut, Unusable
 from roadmap.llm.client import Endpoint, Provider, open_provider
 from roadmap.llm.model import Message, Request, Usage
 
@@ -142,6 +144,57 @@ async def test_a_canceled_call_hangs_up_and_leaves_its_connection_to_others(serv
             await call
 
         assert (await narrow.complete(REQUEST)).text == "Joins."
+
+
+@pytest.mark.parametrize("ends_by", ["cancellation", "time-out"])
+async def test_a_call_that_ends_in_the_handshake_leaves_no_connection(ends_by: str) -> None:
+    deaf = Deaf()
+    listener = await asyncio.start_server(deaf.serve, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    async with listener, open_provider(Endpoint("small", url, timeout=1.0)) as encrypted:
+        call = asyncio.create_task(encrypted.complete(REQUEST))
+        await eventually(lambda: deaf.open == 1, "a handshake has begun")
+        if ends_by == "cancellation":
+            call.cancel()
+        with pytest.raises((TimedOut, asyncio.CancelledError)):
+            await call
+        await eventually(lambda: deaf.open == 0, "the connection is closed")
+    assert deaf.taken == 1
+
+
+async def test_connections_are_kept_from_call_to_call() -> None:
+    taken = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        taken += 1
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                body = b'{"choices": [{"message": {"content": "Joins."}}]}'
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    async with listener, open_provider(Endpoint("small", url)) as kept:
+        for _ in range(5):
+            await kept.complete(REQUEST)
+    assert taken == 1
+
+
+class Deaf:
+    """Takes connections and shakes no hands."""
+
+    taken = open = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.taken += 1
+        self.open += 1
+        with suppress(ConnectionError):
+            await reader.read()
+        self.open -= 1
+        writer.close()
 
 
 async def test_tokens_that_nobody_counted_are_estimated(server: ModelServer, provider: Provider) -> None:

@@ -44,8 +44,10 @@ async def room(database_url: str, redis_url: str) -> AsyncIterator[Room]:
 
 
 async def test_an_empty_queue_is_shown_as_empty(room: Room) -> None:
-    nothing = {"depth": 0, "running": 0, "oldest_waiting_seconds": None, "workers": 0}
-    assert await room.queues() == {name: {"name": name, **nothing} for name in ("content", "logs")}
+    for queue in (await room.queues()).values():
+        assert (queue["depth"], queue["running"], queue["oldest_waiting_seconds"], queue["workers"]) == (0, 0, None, 0)
+        assert (queue["rate_in"], queue["rate_out"], queue["drain_seconds"], queue["paused_at"]) == (0, 0, 0, None)
+        assert (queue["level"], queue["reasons"]) == ("amber", ["no worker serves it"])
 
 
 async def test_the_oldest_is_the_one_that_waits_longest_wherever_it_stands(room: Room) -> None:
@@ -103,5 +105,8 @@ async def test_the_workers_of_a_queue_are_those_that_live(room: Room) -> None:
 async def test_while_redis_is_away_nothing_is_made_up(database_url: str) -> None:
     async with open_api(database_url, "redis://127.0.0.1:1/0", auth_mode="none") as api:
         answer = await api.nobody.get("/v1/admin/queues")
-    nothing = {"depth": None, "running": None, "oldest_waiting_seconds": None, "workers": 0}
-    assert answer.json() == {"data": [{"name": name, **nothing} for name in ("content", "logs")]}
+    assert [queue["name"] for queue in answer.json()["data"]] == ["content", "logs"]
+    for queue in answer.json()["data"]:
+        assert {queue[name] for name in ("depth", "running", "oldest_waiting_seconds", "drain_seconds")} == {None}
+        assert queue["level"] == "amber"
+        assert "Redis is away: new work waits in PostgreSQL" in queue["reasons"]

@@ -10,7 +10,7 @@ from typing import Any
 from roadmap.cli.main import _tell
 from roadmap.queue.pool import arq_pool
 from roadmap.queue.worker import Worker
-from roadmap.signals import until_signal
+from roadmap.signals import Stop, until_signal
 from roadmap.watchdog import open_watchdog
 
 
@@ -35,8 +35,9 @@ async def work(ctx: dict[str, Any]) -> None:
 
 
 @until_signal
-async def serve(url: str, stubborn: bool) -> None:
-    worker = StuckWorker([work], redis_pool=arq_pool(url, "content"), lease=60)
+async def serve(stop: Stop, url: str, stubborn: bool) -> None:
+    worker = StuckWorker([work], redis_pool=arq_pool(url, "content"), lease=60, handle_signals=False)
+    stop.by(worker.stop)
     worker.stubborn = stubborn
     async with open_watchdog(30):
         try:

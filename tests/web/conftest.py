@@ -46,8 +46,8 @@ async def world(
             # Nothing is left to do: the machine is free for the tests.
             assert [await stack.terminate("content"), await stack.terminate("logs")] == [0, 0]
             callers = (alice, bob, carol, operator, nobody)
-            unfinished = await _cancel_another(alice)
-            yield World(stack, database_url, redis_url, keys, *callers, roadmap, unfinished, dead_job_id)
+            unfinished, abandoned = [await _cancel_another(alice) for _ in range(2)]
+            yield World(stack, database_url, redis_url, keys, *callers, roadmap, unfinished, abandoned, dead_job_id)
         assert stack["web"].lines("request_failed") == []  # whatever the tests of this folder sent
 
 

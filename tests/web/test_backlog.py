@@ -60,6 +60,24 @@ async def test_a_learner_with_as_many_active_runs_as_allowed_is_refused_until_on
         check_refusal(await create(api.alice), 429, "too_many")
 
 
+async def test_completing_a_roadmap_counts_as_creating_one(database_url: str, redis_url: str) -> None:
+    async with open_api(database_url, redis_url, learner_backlog=2) as api:
+        stopped = (await create(api.alice)).json()["links"]
+        path = f"{stopped['self']}/complete"
+        assert "complete" not in (await api.alice.get(stopped["self"])).json()["links"]
+        await api.alice.post(stopped["cancel"])
+        assert (await api.alice.get(stopped["self"])).json()["links"]["complete"] == path
+        others = [(await create(api.alice)).json()["links"] for _ in range(2)]
+        before = await counts(api)
+        check_refusal(await api.alice.post(path, json={}), 429, "too_many")
+        assert await counts(api) == before
+        check_problem(await api.bob.post(path, json={}), 404, "not_found")
+        await api.alice.post(others[0]["cancel"])
+        assert (await api.alice.post(path, json={})).status_code == 202
+        check_problem(await api.alice.post(path, json={}), 409, "conflict")
+        check_refusal(await create(api.alice), 429, "too_many")
+
+
 async def test_a_refusal_keeps_no_key_and_an_answer_is_replayed_whatever_waits(
     database_url: str, redis_url: str
 ) -> None:

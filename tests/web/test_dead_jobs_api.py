@@ -10,6 +10,7 @@ from problem_checks import check_problem
 from test_backlog import full
 
 from roadmap.accounts.keys import create_key
+from roadmap.audit.store import Filters, list_entries
 from roadmap.dead_jobs.service import bury_unexecuted
 from roadmap.ids import new_id
 from roadmap.queue.model import Job, Unexecuted
@@ -90,6 +91,10 @@ async def test_retry_tells_what_was_done_and_why_not_and_discard_deals_with_the_
     outcome = (await operator.post(f"{PATH}/discard", json={"all": True})).json()
     assert outcome == {"done": 5, "left": 0, "skipped": [], "has_more": False}
     check_problem(await operator.get(f"{PATH}/{nobodys}"), 404, "not_found")
+    discarded, retried, *_ = await list_entries(api.db, Filters(), None, 10)
+    assert {discarded.actor, retried.actor} == {"key of olga@example.org"}
+    assert (retried.action, retried.subject, retried.details["done"]) == ("dead_jobs_retried", "3 dead jobs", 1)
+    assert (discarded.action, discarded.subject) == ("dead_jobs_discarded", "all dead jobs")
 
 
 async def test_a_roadmap_is_not_completed_while_too_much_work_waits(api: Api, redis_url: str) -> None:

@@ -9,6 +9,7 @@ from world import World
 
 from roadmap.api.operation import NoBody, Operation
 from roadmap.web.app import PUBLIC
+from roadmap.web.pages.routes import PAGES
 from roadmap.web.routes import OPERATIONS
 
 # What an operation needs beyond its path; who adds one without a line here sees the walk fail with a 4xx.
@@ -18,8 +19,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/admin/dead-jobs/retry": {"fingerprint": "0" * 16},
     "POST /v1/admin/dead-jobs/discard": {"fingerprint": "0" * 16},
 }
-# For which nothing may be finished yet.
-UNFINISHED = {"POST /v1/roadmaps/{roadmap_id}/complete"}
+# For which nothing may be finished yet, and which roadmap of the world that is: each begins a run.
+UNFINISHED = {
+    "POST /v1/roadmaps/{roadmap_id}/complete": "unfinished",
+    "POST /v1/admin/roadmaps/{roadmap_id}/complete": "abandoned",
+}
 
 
 def name_of(operation: Operation) -> str:
@@ -31,7 +35,9 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=name_of)
 
 async def send(client: httpx.AsyncClient, operation: Operation, world: World, **options: Any) -> httpx.Response:
     body = BODIES.get(name_of(operation)) if operation.body is not NoBody else None
-    ids = world.ids() | ({"roadmap_id": world.unfinished} if name_of(operation) in UNFINISHED else {})
+    ids = world.ids()
+    if name_of(operation) in UNFINISHED:
+        ids["roadmap_id"] = getattr(world, UNFINISHED[name_of(operation)])
     return await client.request(operation.method, operation.path.format(**ids), json=body, **options)
 
 
@@ -102,13 +108,16 @@ def test_what_shows_the_whole_service_is_for_operators() -> None:
 
 
 async def test_only_the_declared_paths_are_public(world: World) -> None:
-    assert set(PUBLIC) == {"/health", "/ready", "/openapi.json"}
+    assert set(PUBLIC) == {"/health", "/ready", "/metrics", "/openapi.json"}
     for path in PUBLIC:
         assert (await world.nobody.get(path)).status_code == 200
 
 
-def test_every_route_is_public_or_an_operation() -> None:
-    operations = {operation.path for operation in OPERATIONS}
+def test_every_route_is_public_an_operation_or_a_page_with_a_role() -> None:
+    """Pages are walked by test_page_access."""
+    operations, pages = {operation.path for operation in OPERATIONS}, {page.path for page in PAGES}
     assert operations.isdisjoint(PUBLIC)
+    assert pages.isdisjoint(PUBLIC)
+    assert operations.isdisjoint(pages)
     names = [name_of(operation) for operation in OPERATIONS]
     assert len(set(names)) == len(names)

@@ -11,8 +11,9 @@ __all__ = ["World"]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Alice has a finished roadmap, and an `unfinished` one whose run was canceled; Bob has a key, and what tests make
-    for him; Carol has a key and nothing else, and neither has the operator, whose key is one for the whole service."""
+    """Alice has a finished roadmap, and an `unfinished` and an `abandoned` one whose runs were canceled; Bob has a key,
+    and what tests make for him; Carol has a key and nothing else, and neither has the operator, whose key is one for
+    the whole service."""
 
     stack: Stack
     database_url: str
@@ -25,6 +26,7 @@ class World:
     nobody: httpx.AsyncClient
     roadmap: dict[str, Any]
     unfinished: str
+    abandoned: str
     dead_job_id: str
 
     def ids(self) -> dict[str, str]:
@@ -35,4 +37,5 @@ class World:
             "run_id": self.roadmap["run"]["id"],
             "concept_id": concept["id"],
             "dead_job_id": self.dead_job_id,
+            "queue_name": "logs",
         }

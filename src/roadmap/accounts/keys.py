@@ -12,11 +12,14 @@ from uuid import UUID
 
 from roadmap.accounts import store
 from roadmap.accounts.store import Caller
+from roadmap.accounts.strength import check_email
+from roadmap.audit import store as audit
+from roadmap.audit.model import COMMAND_LINE, Action, Actor, Entry
 from roadmap.database import Database
-from roadmap.errors import Invalid, Unauthorized
-from roadmap.ids import new_id
+from roadmap.errors import NotFound, Unauthorized
+from roadmap.ids import Prefix, new_id, show_id
 
-__all__ = ["KeyRing", "NewKey", "create_key", "local_user"]
+__all__ = ["LOCAL_EMAIL", "KeyRing", "NewKey", "create_key", "local_user", "revoke_key"]
 
 PREFIX = "rk_"
 CACHED = 5.0
@@ -33,17 +36,29 @@ class NewKey:
     expires_at: datetime | None
 
 
-async def create_key(db: Database, email: str, name: str, days: int | None, *, operator: bool = False) -> NewKey:
+async def create_key(
+    db: Database, email: str, name: str, days: int | None, *, operator: bool = False, actor: Actor = COMMAND_LINE
+) -> NewKey:
     """A key for the user of this address, who is created when there is none. `days` until it expires; None: never."""
-    if "@" not in email or len(email) > 254 or any(c.isspace() for c in email):
-        raise Invalid("this is no e-mail address")
+    check_email(email)
     secret = PREFIX + secrets.token_urlsafe(32)
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     key = NewKey(new_id(), secret, expires_at)
     async with db.transaction() as tx:
         user_id = await store.ensure_user(tx, new_id(), email)
         await store.insert_key(tx, store.KeyRow(key.id, user_id, name, hash_key(secret), expires_at, operator))
+        details = {"key": show_id(Prefix.KEY, key.id), "name": name, "operator": operator}
+        await audit.insert(tx, Entry(actor, Action.KEY_CREATED, email, details))
     return key
+
+
+async def revoke_key(db: Database, key_id: UUID, actor: Actor) -> None:
+    """Within seconds it is refused everywhere. Raises NotFound for one that does not hold any more."""
+    async with db.transaction() as tx:
+        email = await store.revoke_key(tx, key_id)
+        if email is None:
+            raise NotFound("no such key that still holds")
+        await audit.insert(tx, Entry(actor, Action.KEY_REVOKED, email, {"key": show_id(Prefix.KEY, key_id)}))
 
 
 async def local_user(db: Database) -> UUID:

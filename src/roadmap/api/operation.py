@@ -52,7 +52,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[B, Q]):
-    """One validated request. `user_id` is the caller; `raw` is the body as it came, for its fingerprint."""
+    """One validated request. `user_id` is the caller, whom `caller` names for people; `raw` is the body as it came, for
+    its fingerprint."""
 
     request: Request
     user_id: UUID
@@ -60,6 +61,7 @@ class Call(Generic[B, Q]):
     query: Q
     raw: bytes = b""
     limits: Limits = Limits()
+    caller: str = ""
 
     def path_id(self, prefix: Prefix, name: str) -> UUID:
         """The UUID of a path parameter. Raises NotFound when it has not the form of such an id."""

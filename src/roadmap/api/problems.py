@@ -27,10 +27,11 @@ CODES = {
     "idempotency_in_flight": "The first request with this Idempotency-Key has not finished.",
     "too_many": "Too much at once; see `Retry-After`.",
     "backlog_full": "Too much work waits already, and nothing was stored; see `Retry-After`.",
+    "overloaded": "This process has as many requests under way as it takes; see `Retry-After`.",
     "unavailable": "Something that we depend on is away; see `Retry-After`.",
     "internal": "A fault of ours; it has been recorded under `request_id`.",
 }
-_RETRYABLE = {"too_many", "backlog_full", "unavailable", "internal", "idempotency_in_flight"}
+_RETRYABLE = {"too_many", "backlog_full", "overloaded", "unavailable", "internal", "idempotency_in_flight"}
 
 
 class FaultModel(BaseModel):

@@ -18,13 +18,14 @@ from roadmap.embedded.servers import local_servers
 from roadmap.embedded.supervisor import Supervisor, parse_procfile
 from roadmap.errors import Misconfigured
 from roadmap.migrate import migrate
+from roadmap.redaction import Redactor
 from roadmap.settings import Settings, read_settings
 
 __all__ = ["demo", "dev"]
 
 READY_WITHIN = 60.0
 SERVICES = ("web", "content", "logs")
-PROCFILE = "".join(f"{name}: roadmap {name}\n" for name in SERVICES)
+PROCFILE = "".join(f"{name}: exec roadmap {name}\n" for name in SERVICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Servers:
 
 
 def dev(arguments: Namespace) -> int:
-    configure_diagnostics("info", process="dev", pretty=sys.stdout.isatty())
+    configure_diagnostics("info", process="dev", pretty=sys.stdout.isatty(), secrets=read_settings().secrets())
     return asyncio.run(_dev(arguments))
 
 
@@ -47,7 +48,7 @@ async def _dev(arguments: Namespace) -> int:
 
 
 def demo(arguments: Namespace) -> int:
-    configure_diagnostics("error", process="demo", pretty=True)
+    configure_diagnostics("error", process="demo", pretty=True, secrets=read_settings().secrets())
     return asyncio.run(_demo(arguments))
 
 
@@ -70,7 +71,8 @@ async def _stack(settings: Settings, write: Output) -> AsyncIterator[tuple[Super
     """Servers, schema and processes; their lines go to `write`."""
     async with _servers(settings) as servers:
         await migrate(servers.database_url)
-        async with Supervisor(_commands(), _environment(settings, servers), show=write) as supervisor:
+        environment, own = _environment(settings, servers), {"web": {"PORT": str(settings.port)}}
+        async with Supervisor(_commands(), environment, own=own, show=write) as supervisor:
             yield supervisor, servers
 
 
@@ -117,7 +119,7 @@ def _environment(settings: Settings, servers: Servers) -> dict[str, str]:
         "DATABASE_URL": servers.database_url,
         "REDIS_URL": servers.redis_url,
         "HOST": settings.host or "127.0.0.1",
-        "PORT": str(settings.port),
+        "PORT": "0",  # the workers' own, a free one each
     }
 
 
@@ -137,6 +139,7 @@ def _free_port() -> int:
 
 def _tell_urls(settings: Settings, servers: Servers) -> None:
     print(f"\n  API         http://127.0.0.1:{settings.port}  (/openapi.json, /ready)")
-    print(f"  PostgreSQL  {servers.database_url}")
-    print(f"  Redis       {servers.redis_url}")
+    named = settings.database_url.get_secret_value()
+    for name, url in (("PostgreSQL", servers.database_url), ("Redis", servers.redis_url)):
+        print(f"  {name:10}  {Redactor().text(url) if named else url}")  # our own have no passwords
     print("  Ctrl-C stops everything.\n", flush=True)

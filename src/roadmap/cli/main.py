@@ -9,30 +9,29 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from traceback import format_exception
 from typing import TypeAlias
 
 from roadmap import __version__
-from roadmap.diagnostics import warn_on_stderr
 from roadmap.errors import Misconfigured, RoadmapError, Stalled
-from roadmap.signals import leave_on_signal
-from roadmap.watchdog import STALLED
 
 __all__ = ["main"]
 
 # Which print an answer and end.
-COMMANDS = {"admin", "dead_jobs"}
+COMMANDS = {"accounts", "admin", "check", "dead_jobs", "queues"}
 EPILOG = "Settings come from the environment; `roadmap check` shows them. Without servers of your own: `roadmap dev`."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    sys.excepthook = lambda *bug: print(_redact("".join(format_exception(*bug))), end="", file=sys.stderr)
     arguments = _parser().parse_args(argv)
     module, _, function = arguments.run.partition(":")
+    # Each process loads only what it runs: `logs` has no use for a web server, and `health` for nothing.
     if module == "services":
-        leave_on_signal()
+        import_module("roadmap.signals").leave_on_signal()
     if module in COMMANDS:
-        warn_on_stderr()
+        import_module("roadmap.diagnostics").warn_on_stderr(_redact)
     try:
-        # Each process loads only what it runs: `logs` has no use for a web server.
         code: int = getattr(import_module(f"roadmap.cli.{module}"), function)(arguments)
     except (RoadmapError, ExceptionGroup) as exc:
         return _tell(exc)
@@ -48,15 +47,21 @@ def _tell(error: Exception) -> int:
         cause = cause.exceptions[0]
     match cause:
         case Misconfigured():
-            print(f"roadmap: misconfigured: {cause}", file=sys.stderr)
+            print(_redact(f"roadmap: misconfigured: {cause}"), file=sys.stderr)
             return 2
         case Stalled():
-            print(f"roadmap: stalled: {cause}", file=sys.stderr)
-            return STALLED
+            print(_redact(f"roadmap: stalled: {cause}"), file=sys.stderr)
+            stalled: int = import_module("roadmap.watchdog").STALLED
+            return stalled
         case RoadmapError():
-            print(f"roadmap: {cause}", file=sys.stderr)
+            print(_redact(f"roadmap: {cause}"), file=sys.stderr)
             return 1
     raise error
+
+
+def _redact(text: str) -> str:
+    redacted: str = import_module("roadmap.cli.redacting").redact(text)
+    return redacted
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_services(commands)
     _add_admin(commands)
+    _add_keys(commands)
+    _add_accounts(commands)
     _add_dead_jobs(commands)
+    _add_queues(commands)
     _add_local(commands)
     return parser
 
@@ -75,13 +83,18 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 
 
 def _add_services(commands: Commands) -> None:
-    for name, text in (
-        ("web", "serve the API"),
-        ("content", "work on the queue `content`: plans and their content"),
-        ("logs", "work on the queue `logs`: the execution log, and chores"),
-        ("start", "what SERVICE_TYPE says: api, content or logs (also without any command)"),
+    web = _add(commands, "web", "serve the API")
+    web.add_argument("--with-logs", action="store_true", help="and do what `logs` does, in the same process")
+    web.set_defaults(run="services:web")
+    for name, function, text in (
+        ("content", "content", "work on the queue `content`: plans and their content"),
+        ("logs", "logs", "work on the queue `logs`: the execution log, and chores"),
+        ("all", "all_in_one", "the three in one process, for the smallest host"),
+        ("start", "start", "what SERVICE_TYPE says: api, content, logs or all (also without any command)"),
     ):
-        _add(commands, name, text).set_defaults(run=f"services:{name}")
+        _add(commands, name, text).set_defaults(run=f"services:{function}")
+    health = _add(commands, "health", "whether the process on this PORT answers, for a container's health check")
+    health.set_defaults(run="health:health")
 
 
 def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
@@ -94,14 +107,42 @@ def _add_admin(commands: Commands) -> None:
     migrate.add_argument("--status", action="store_true", help="list what is applied and what is missing")
     migrate.set_defaults(run="admin:migrate")
     check = _add(commands, "check", "show the configuration and what answers; 1 when something is wrong")
-    check.set_defaults(run="admin:check")
+    check.add_argument("--model", action="store_true", help="also ask the model one short question")
+    check.set_defaults(run="check:check")
+
+
+def _add_keys(commands: Commands) -> None:
     keys = _add(commands, "keys", "API keys").add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = _add(keys, "create", "make an API key, which is printed once")
     create.add_argument("--email", required=True, help="whose key; the user is created when there is none")
     create.add_argument("--name", default="default", help="what the key is for")
     create.add_argument("--days", type=_positive, help="days until it expires (never)")
     create.add_argument("--operator", action="store_true", help="may also operate the service (/v1/admin)")
-    create.set_defaults(run="admin:create_key")
+    create.set_defaults(run="accounts:create_key")
+    listing = _add(keys, "list", "list API keys, newest first; none shows its secret")
+    listing.add_argument("--email", help="of this user alone")
+    listing.set_defaults(run="accounts:list_keys")
+    revoke = _add(keys, "revoke", "end an API key, within seconds and for good")
+    revoke.add_argument("id", metavar="ID", help="key_…, as the list shows it")
+    revoke.set_defaults(run="accounts:revoke_key")
+
+
+def _add_accounts(commands: Commands) -> None:
+    about = "operators' accounts, for the monitor"
+    admin = _add(commands, "admin", about).add_subparsers(title="commands", metavar="COMMAND", required=True)
+    create = _add(admin, "create", "make an account; the password is asked for")
+    password = _add(admin, "password", "set a password; ends the account's sessions")
+    role = _add(admin, "role", "change what an account may do; ends its sessions")
+    for command in (create, password, role):
+        command.add_argument("--email", required=True, help="whose account")
+    for command in (create, password):
+        command.add_argument("--password-stdin", action="store_true", help="read it from stdin instead, one line")
+    create.add_argument("--role", choices=("viewer", "operator"), default="operator", help="(operator)")
+    role.add_argument("--role", choices=("learner", "viewer", "operator"), required=True, help="learner: none at all")
+    create.set_defaults(run="accounts:create")
+    password.set_defaults(run="accounts:set_password")
+    role.set_defaults(run="accounts:set_role")
+    _add(admin, "list", "list accounts").set_defaults(run="accounts:list_accounts")
 
 
 def _add_dead_jobs(commands: Commands) -> None:
@@ -121,6 +162,22 @@ def _add_dead_jobs(commands: Commands) -> None:
     show.add_argument("id", metavar="ID")
     show.set_defaults(run="dead_jobs:show")
     _add_resolutions(dead_jobs)
+
+
+def _add_queues(commands: Commands) -> None:
+    queues = _add(commands, "queues", "how the queues stand; pause and resume them").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    listing = _add(queues, "list", "show each queue")
+    listing.add_argument("--json", action="store_true", help="as JSON, in full")
+    listing.set_defaults(run="queues:list_all")
+    for name, text in (
+        ("pause", "let its workers take no more jobs; what runs goes on, what comes waits"),
+        ("resume", "let its workers take jobs again"),
+    ):
+        command = _add(queues, name, text)
+        command.add_argument("name", choices=("content", "logs"), metavar="NAME", help="content or logs")
+        command.set_defaults(run=f"queues:{name}")
 
 
 def _add_resolutions(dead_jobs: Commands) -> None:

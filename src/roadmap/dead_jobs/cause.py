@@ -1,13 +1,13 @@
 """From an exception to what a dead job says about it: class, public message, traceback, fingerprint."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from traceback import TracebackException
 from types import TracebackType
 
 from roadmap.dead_jobs.model import Death
 from roadmap.errors import RoadmapError, Unusable
+from roadmap.redaction import Redactor
 
 __all__ = ["death_of", "fingerprint", "sanitise"]
 
@@ -17,16 +17,10 @@ FINGERPRINT_DIGITS = 16
 INNERMOST = 4
 OURS = ("roadmap", "workers")
 
-# Nobody's message should hold one; should it, it stays out of the table.
-_SECRETS = (
-    re.compile(r"(?<=://)[^\s/@]+(?=@)"),  # user and password in a URL
-    re.compile(r"(?i)(?<=bearer )[^\s'\"]+"),
-    re.compile(r"\b[rs]k[_-][\w-]{8,}"),
-)
 
-
-def death_of(error: Exception, function: str, kind: str | None = None) -> Death:
-    """What is told of work that ended with this error. The class and the traceback are those of its first cause."""
+def death_of(redactor: Redactor, error: Exception, function: str, kind: str | None = None) -> Death:
+    """What is told of work that ended with this error. The class and the traceback are those of its first cause.
+    Nobody's message should hold a secret; should it, that stays out of the table."""
     root = _root(error)
     code = error.code if isinstance(error, Unusable) else "internal"
     message = str(error) if isinstance(error, RoadmapError) else f"an internal error ({type(root).__name__})"
@@ -35,8 +29,8 @@ def death_of(error: Exception, function: str, kind: str | None = None) -> Death:
     return Death(
         code=code,
         error_class=type(root).__name__,
-        message=sanitise(message, MESSAGE_LIMIT),
-        traceback=_traceback(error),
+        message=sanitise(redactor.text(message), MESSAGE_LIMIT),
+        traceback=_traceback(redactor, error),
         fingerprint=fingerprint(function, kind, code, type(root).__name__, *places),
     )
 
@@ -74,15 +68,13 @@ def _places(frames: TracebackType | None) -> Iterator[str]:
         frames = frames.tb_next
 
 
-def _traceback(error: Exception) -> str | None:
+def _traceback(redactor: Redactor, error: Exception) -> str | None:
     """Without local variables, which hold keys and prompts. None for an error that was never raised, such as a worker's
     death."""
     told = error.__cause__ or error
     if told.__traceback__ is None:
         return None
-    text = "".join(TracebackException.from_exception(told, capture_locals=False).format())
-    for secret in _SECRETS:
-        text = secret.sub("***", text)
+    text = redactor.text("".join(TracebackException.from_exception(told, capture_locals=False).format()))
     if len(text) > TRACEBACK_LIMIT:  # the fault is at one end, and what hides it may be a long message or a deep stack
         text = f"{text[: TRACEBACK_LIMIT // 2 - 3]}\n…\n{text[-TRACEBACK_LIMIT // 2 :]}"
     return sanitise(text, TRACEBACK_LIMIT)

@@ -9,6 +9,7 @@ from roadmap.dead_jobs.cause import death_of, fingerprint, sanitise
 from roadmap.dead_jobs.model import Death
 from roadmap.dead_jobs.store import Work
 from roadmap.queue.model import Unexecuted
+from roadmap.redaction import Redactor
 
 __all__ = ["bury_unexecuted"]
 
@@ -23,7 +24,7 @@ _MESSAGES = {
 }
 
 
-async def bury_unexecuted(db: Database, queue: str, dead: Unexecuted) -> None:
+async def bury_unexecuted(db: Database, queue: str, dead: Unexecuted, redactor: Redactor | None = None) -> None:
     """Keeps a job that cannot be executed, with its arguments or else the beginning of its payload. Raises Outage."""
     function = None if dead.function is None else sanitise(dead.function, NAME_LIMIT)
     work = Work(
@@ -35,12 +36,12 @@ async def bury_unexecuted(db: Database, queue: str, dead: Unexecuted) -> None:
         job_id=sanitise(dead.job_id, NAME_LIMIT),
         raw=None if _payload(dead) is not None else dead.raw,
     )
-    await store.bury_job(db, work, _death(dead, function))
+    await store.bury_job(db, work, _death(redactor or Redactor(), dead, function))
 
 
-def _death(dead: Unexecuted, function: str | None) -> Death:
+def _death(redactor: Redactor, dead: Unexecuted, function: str | None) -> Death:
     if dead.error is not None:
-        return death_of(dead.error, function or "")
+        return death_of(redactor, dead.error, function or "")
     message = _MESSAGES.get(dead.reason, "the queue gave it up")
     return Death(dead.reason, type(dead).__name__, message, None, fingerprint(function, None, dead.reason))
 

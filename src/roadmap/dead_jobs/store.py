@@ -93,6 +93,7 @@ class Filters:
     function: str | None = None
     fingerprint: str | None = None
     code: str | None = None
+    run_id: UUID | None = None
 
 
 _SHOWN = """dead_jobs.id, queue, job_id, function, run_id, runs.roadmap_id, concept_id, dead_jobs.kind, attempts, code,
@@ -102,14 +103,14 @@ LIST_DEAD_JOBS = f"""
 SELECT {_SHOWN} FROM dead_jobs LEFT JOIN runs ON runs.id = run_id
 WHERE ($1::text IS NULL OR dead_jobs.status = $1) AND ($2::text IS NULL OR function = $2)
   AND ($3::text IS NULL OR fingerprint = $3) AND ($4::text IS NULL OR code = $4)
-  AND ($5::uuid IS NULL OR dead_jobs.id < $5)
-ORDER BY dead_jobs.id DESC LIMIT $6
+  AND ($5::uuid IS NULL OR run_id = $5) AND ($6::uuid IS NULL OR dead_jobs.id < $6)
+ORDER BY dead_jobs.id DESC LIMIT $7
 """  # noqa: S608  a constant list of columns
 
 
 async def list_dead_jobs(db: Executor, filters: Filters, after: UUID | None, limit: int) -> list[DeadJob]:
     """Newest first; `after` is the last one of the page before."""
-    wanted = (filters.status, filters.function, filters.fingerprint, filters.code)
+    wanted = (filters.status, filters.function, filters.fingerprint, filters.code, filters.run_id)
     return [_load(row) for row in await db.fetch(LIST_DEAD_JOBS, *wanted, after, limit)]
 
 
@@ -124,11 +125,18 @@ async def find_dead_job(db: Executor, dead_job_id: UUID) -> DeadJob | None:
     return _load(row) if row else None
 
 
+# Counted by the index; what a group says of itself is read for the page's groups only, from the one buried last.
 LIST_GROUPS = """
-SELECT fingerprint, min(function) AS function, min(kind) AS kind, min(code) AS code, min(error_class) AS error_class,
-       (array_agg(message ORDER BY died_at DESC))[1] AS message, count(*)::int AS count,
-       min(died_at) AS first_died_at, max(died_at) AS last_died_at
-FROM dead_jobs WHERE status = 'dead' GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT $1
+WITH groups AS (
+    SELECT fingerprint, count(*)::int AS count, min(died_at) AS first_died_at, max(died_at) AS last_died_at
+    FROM dead_jobs WHERE status = 'dead' GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT $1
+)
+SELECT groups.fingerprint, function, kind, code, error_class, message, count, first_died_at, last_died_at
+FROM groups CROSS JOIN LATERAL (
+    SELECT function, kind, code, error_class, message FROM dead_jobs
+    WHERE status = 'dead' AND fingerprint = groups.fingerprint ORDER BY id DESC LIMIT 1
+) AS latest
+ORDER BY count DESC, fingerprint
 """
 
 

@@ -8,7 +8,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import structlog
@@ -22,6 +22,7 @@ __all__ = ["Supervisor", "parse_procfile"]
 log = structlog.get_logger()
 
 MISCONFIGURED = 2
+READY_WORDS = ("web_ready", "worker_ready")
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 # A child that lived this long has started well: its next restart is quick again. Seconds.
@@ -31,7 +32,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def parse_procfile(text: str) -> dict[str, list[str]]:
-    """Name → arguments, in the file's order; no shell is involved. Raises Misconfigured for a line of another form."""
+    """Name → arguments, in the file's order. No shell is involved, so an `exec` for one is left out.
+
+    Raises Misconfigured for a line of another form.
+    """
     lines = enumerate(text.splitlines(), start=1)
     return dict(_parse_line(n, line) for n, line in lines if line.strip() and not line.lstrip().startswith("#"))
 
@@ -42,6 +46,7 @@ def _parse_line(number: int, line: str) -> tuple[str, list[str]]:
         words = shlex.split(command)
     except ValueError:
         words = []
+    words = words[1:] if words[:1] == ["exec"] else words
     if not name.strip() or not words:
         raise Misconfigured(f"Procfile, line {number}: expected `name: command`")
     return name.strip(), words
@@ -52,7 +57,7 @@ class Supervisor:
 
     A child that dies is started again, later each time; one that exits with code 2 (misconfigured) is not: it ends
     everything with that code. SIGTERM and SIGINT end everything with 0. Children get SIGTERM, and after `grace`
-    seconds SIGKILL; when we are killed, they get SIGTERM from the kernel.
+    seconds SIGKILL; when we are killed, they get SIGTERM from the kernel. `own`: variables of one child, by its name.
     """
 
     def __init__(
@@ -61,16 +66,16 @@ class Supervisor:
         environment: Mapping[str, str],
         *,
         show: Show,
-        ready_words: Sequence[str] = ("web_ready", "worker_ready"),
+        own: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         grace: float = 30.0,
     ) -> None:
         # The commands of the environment that we run in come first, activated or not.
         path = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/local/bin:/usr/bin:/bin')}"
         # Unbuffered: lines are shown when they are written.
         self._environment = {**environment, "PATH": path, "PYTHONUNBUFFERED": "1"}
+        self._own = own
         self._commands = {name: tuple(command) for name, command in commands.items()}
         self._show = show
-        self._ready_words = tuple(ready_words)
         self._grace = grace
         self._ready = {name: asyncio.Event() for name in commands}
         self._ending = asyncio.Event()
@@ -139,13 +144,13 @@ class Supervisor:
 
     async def _run(self, name: str) -> int:
         """One life of a child, to its exit code."""
-        launch = Launch(self._commands[name], Path.cwd(), environment=self._environment)
+        launch = Launch(self._commands[name], Path.cwd(), environment={**self._environment, **self._own.get(name, {})})
         process = await spawn(launch, PIPE)
         ending = asyncio.create_task(self._end_with_us(process))
         try:
             async for line in _lines(process.stdout):
                 self._show(name, line)
-                if any(word in line for word in self._ready_words):
+                if any(word in line for word in READY_WORDS):
                     self._ready[name].set()
             return await process.wait()
         finally:

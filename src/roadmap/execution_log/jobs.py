@@ -9,6 +9,7 @@ from roadmap.database import Database
 from roadmap.errors import Outage
 from roadmap.execution_log.batch import Batch, Unreadable, batch_uuid, unpack
 from roadmap.execution_log.writing import bury, write_batches
+from roadmap.queue.observer import Outcome
 
 __all__ = ["Committed", "Committer", "open_committer", "write_log_batch"]
 
@@ -18,15 +19,16 @@ GROUP_BATCHES = 500
 COMMIT_LIMIT = 60.0  # seconds
 
 
-async def write_log_batch(committer: "Committer", payload: str, batch_id: str) -> None:
+async def write_log_batch(committer: "Committer", payload: str, batch_id: str) -> Outcome:
     """Ends when the batch is committed, or kept as a dead letter. Raises Outage: deliver it again."""
     batch = batch_uuid(batch_id)
     try:
         text = unpack(payload)
     except Unreadable as exc:
         await bury(committer.db, batch, payload.encode("utf-8", "surrogatepass"), str(exc))
-        return
+        return Outcome.FAILED
     await committer.commit(Batch(batch, text))
+    return Outcome.SUCCEEDED
 
 
 @dataclass(slots=True)

@@ -74,6 +74,10 @@ class Outbox:
         return len(self._kept)
 
     @property
+    def entries(self) -> int:
+        return sum(kept.count for kept in self._kept.values())
+
+    @property
     def has_room(self) -> bool:
         return len(self._kept) < self._batches_limit and self._size < self._size_limit
 

@@ -19,6 +19,7 @@ from roadmap.execution_log.outbox import Kept, Outbox, make_batch
 from roadmap.execution_log.scope import current_scope, scope
 from roadmap.ids import new_id
 from roadmap.queue.client import Queue
+from roadmap.redaction import Redactor
 
 __all__ = ["Counters", "Pace", "Recorder", "open_recorder", "scope"]
 
@@ -54,12 +55,18 @@ class Counters:
     dropped: int
     spilled: int
 
+    @property
+    def entries(self) -> tuple[int, int, int]:
+        """Not yet seen in PostgreSQL, dropped, and spilled."""
+        return max(0, self.noted - self.written - self.dropped - self.spilled), self.dropped, self.spilled
+
 
 class Recorder:
     """Gathers the notes of a process and sends them as batches. For the thread of the event loop only."""
 
-    def __init__(self, queue: Queue, buffer: int, pace: Pace) -> None:
+    def __init__(self, queue: Queue, buffer: int, pace: Pace, redactor: Redactor | None = None) -> None:
         self._pace = pace
+        self._redactor = redactor or Redactor()
         self._buffer = Buffer(buffer)
         self._outbox = Outbox(queue, pace.kept_batches, pace.kept_bytes)
         self._noted = self._dropped = self._spilled = self._reported = 0
@@ -75,6 +82,11 @@ class Recorder:
     def counters(self) -> Counters:
         sent = self._outbox.counters
         return Counters(self._noted, sent.sent, sent.written, self._dropped, self._spilled)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Entries that are buffered, or sent and not known to be written."""
+        return len(self._buffer) + self._outbox.entries
 
     def note(
         self,
@@ -186,7 +198,7 @@ class Recorder:
     def _box(self) -> Kept:
         entries = self._buffer.take(self._pace.entries, self._pace.batch_bytes)
         text = b"[" + b",".join(noted.text for noted in entries) + b"]"
-        kept = make_batch(Batch(new_id(), text.decode()), entries)
+        kept = make_batch(Batch(new_id(), self._redactor.json(text.decode())), entries)
         self._outbox.add(kept)
         return kept
 
@@ -227,10 +239,10 @@ class Recorder:
 
 @asynccontextmanager
 async def open_recorder(
-    db: Database, queue: Queue, *, buffer: int = 10_000, pace: Pace | None = None
+    db: Database, queue: Queue, redactor: Redactor | None = None, *, buffer: int = 10_000, pace: Pace | None = None
 ) -> AsyncIterator[Recorder]:
     """The process's recorder. Closing takes up to 1 s to send, 0.3 s for the logs worker, 5 s to write the rest."""
-    recorder = Recorder(queue, buffer, pace or Pace())
+    recorder = Recorder(queue, buffer, pace or Pace(), redactor)
     tasks = [
         asyncio.create_task(recorder.send_forever(), name="recorder-flush"),
         asyncio.create_task(recorder.confirm_forever(db), name="recorder-confirm"),

@@ -13,7 +13,7 @@ from roadmap.execution_log.model import JSON, Category, Entry, Level, encode
 from roadmap.ids import new_id
 
 __all__ = ["DeadLetter", "Filters", "Mark", "Period", "add_dead_letter", "find_written", "insert", "keep_partitions"]
-__all__ += ["LoggedRun", "add_entry", "find_runs", "page"]
+__all__ += ["LoggedRun", "add_entry", "find_runs", "latest", "page"]
 
 log = structlog.get_logger()
 
@@ -165,6 +165,17 @@ async def page(
         min(limit, PAGE_LIMIT),
     )
     return [_entry(row) for row in rows]
+
+
+LATEST = """
+SELECT id, at, run_id, concept_id, step, level, category, message, details, duration_ms
+FROM execution_log WHERE run_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at DESC, id DESC LIMIT $4
+"""
+
+
+async def latest(db: Executor, run_id: UUID, period: Period, limit: int) -> list[Entry]:
+    """A run's newest entries, the newest first."""
+    return [_entry(row) for row in await db.fetch(LATEST, run_id, period.begin, period.end, limit)]
 
 
 def _entry(row: Row) -> Entry:

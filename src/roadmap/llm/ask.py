@@ -11,7 +11,7 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from roadmap.errors import AnswerLost, Outage, Unusable
+from roadmap.errors import AnswerLost, Busy, Outage, Unusable
 from roadmap.llm.client import Provider
 from roadmap.llm.dialect import Dialect, DialectRefused
 from roadmap.llm.extraction import clean_text, split_thoughts
@@ -162,6 +162,7 @@ class Llm:
             error=_code(error),
         )
         self.spent.append(spent)
+        self._provider.tell(spent)
         _tell(call.planned.purpose, spent)
 
 
@@ -191,6 +192,8 @@ def _outcome(error: Outage | Unusable | None) -> CallStatus:
 
 
 def _code(error: Outage | Unusable | None) -> str | None:
+    if isinstance(error, Busy):
+        return "provider_busy"
     return error.code if isinstance(error, Unusable) else "provider_outage" if error else None
 
 

@@ -16,9 +16,10 @@ from roadmap.errors import AnswerLost, Misconfigured, Outage, TimedOut, Unusable
 from roadmap.llm.availability import Availability
 from roadmap.llm.dialect import Dialect, DialectRefused
 from roadmap.llm.gate import Admission, Gate
-from roadmap.llm.model import Completion, Request, Usage
+from roadmap.llm.model import Completion, Request, Spent, Usage
 from roadmap.llm.refusals import failure, reason
 from roadmap.llm.wire import likely_tokens, most_usage, read_completion, write_payload
+from roadmap.metrics import ModelCall, ModelMetrics
 
 __all__ = ["ASGIApp", "Endpoint", "Provider", "address_of", "open_provider"]
 
@@ -33,6 +34,7 @@ _OPENAI = "https://api.openai.com/v1"
 _CONNECT_TIMEOUT = 5.0
 _MOST_BYTES = 4 * 1024 * 1024
 _LANE_WIDTH = 10  # connections
+_HANDED_OVER = {"connection.start_tls.complete", "http11.send_request_headers.started"}
 # What fails before a question was asked costs nothing.
 _UNREACHED = (httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ConnectError, httpx.ProxyError)
 
@@ -68,13 +70,21 @@ class _Lane:
 
 class Provider:
     """One endpoint and its connections. `dialect` is what it was found to understand; `gate` keeps its limits, None: it
-    has none."""
+    has none. `metrics` hears of calls, None: nobody does."""
 
-    def __init__(self, endpoint: Endpoint, lanes: Sequence["_Lane"], url: httpx.URL, gate: Gate | None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        lanes: Sequence["_Lane"],
+        url: httpx.URL,
+        gate: Gate | None,
+        metrics: ModelMetrics | None,
+    ) -> None:
         self.name = "offline" if endpoint.app else url.host
         self.model = endpoint.model
         self.dialect = Dialect()
         self.gate = gate
+        self._metrics = metrics
         self._availability = Availability(self.name)
         self._endpoint = endpoint
         self._lanes = lanes
@@ -123,6 +133,16 @@ class Provider:
         millionths = usage.input_tokens * self._endpoint.input_price + usage.output_tokens * self._endpoint.output_price
         return (millionths + 999_999) // 1_000_000
 
+    def tell(self, spent: Spent) -> None:
+        """Counts a call that has ended."""
+        if self._metrics is not None:
+            seconds, error = spent.latency_ms / 1000, spent.error or ""
+            self._metrics.observe(
+                ModelCall(
+                    self.name, self.model, seconds, spent.input_tokens, spent.output_tokens, spent.cost_micros, error
+                )
+            )
+
     def most(self, request: Request) -> int:
         """Micro-dollars that the call can cost at most."""
         if not self._endpoint.input_price and not self._endpoint.output_price:
@@ -137,7 +157,10 @@ class Provider:
             async with (
                 asyncio.timeout(self._endpoint.timeout),
                 self._take_lane() as client,
-                client.stream("POST", self._url, content=content, headers=headers) as response,
+                AsyncExitStack() as handshake,
+                client.stream(
+                    "POST", self._url, content=content, headers=headers, extensions={"trace": _keep_in(handshake)}
+                ) as response,
             ):
                 return response.status_code, response.headers, await _read(response)
         except _UNREACHED as exc:
@@ -167,7 +190,9 @@ class Provider:
 
 
 @asynccontextmanager
-async def open_provider(endpoint: Endpoint, gate: Gate | None = None) -> AsyncIterator[Provider]:
+async def open_provider(
+    endpoint: Endpoint, gate: Gate | None = None, metrics: ModelMetrics | None = None
+) -> AsyncIterator[Provider]:
     """Raises Misconfigured for an address or a key that no request could carry."""
     url = address_of(endpoint)
     # `identity`: an answer is small, and the limit on its bytes then holds before anything is unpacked.
@@ -186,7 +211,20 @@ async def open_provider(endpoint: Endpoint, gate: Gate | None = None) -> AsyncIt
         for _ in range(-(-endpoint.connections // _LANE_WIDTH)):
             transport = httpx.ASGITransport(endpoint.app) if endpoint.app else None
             lanes.append(_Lane(await stack.enter_async_context(open_client(transport=transport))))
-        yield Provider(endpoint, lanes, url, gate)
+        yield Provider(endpoint, lanes, url, gate, metrics)
+
+
+def _keep_in(handshake: AsyncExitStack) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """httpcore forgets a connection whose handshake is canceled. The stack closes it; once there is a connection, that
+    is the pool's."""
+
+    async def keep(event: str, told: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            handshake.push_async_callback(told["return_value"].aclose)
+        elif event in _HANDED_OVER:
+            handshake.pop_all()
+
+    return keep
 
 
 def address_of(endpoint: Endpoint) -> httpx.URL:

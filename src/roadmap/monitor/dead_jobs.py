@@ -7,13 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from roadmap.api.answers import JSONAnswer, utc
 from roadmap.api.operation import Body, Call, NoBody, NoQuery
 from roadmap.api.pages import PageQuery, page_answer, read_cursor, write_cursor
+from roadmap.audit.callers import actor_of
 from roadmap.database import Database
 from roadmap.dead_jobs import store
 from roadmap.dead_jobs.model import DeadJob, DeadJobStatus, Group, Selection
 from roadmap.errors import NotFound
 from roadmap.ids import Prefix, parse_id, show_id
+from roadmap.monitor import actions
 from roadmap.queue.client import Queue
-from roadmap.runs import retry
 from roadmap.runs.retry import Outcome
 
 __all__ = [
@@ -167,13 +168,13 @@ async def list_dead_job_groups(db: Database, _queue: Queue, _call: Call[NoBody, 
 
 async def retry_dead_jobs(db: Database, queue: Queue, call: Call[SelectDeadJobs, NoQuery]) -> JSONAnswer:
     """Takes the work up again; what belongs to one roadmap in one run. Doing it twice changes nothing."""
-    outcome = await retry.retry_dead_jobs(db, queue, call.body.selection(), show_id(Prefix.USER, call.user_id))
+    outcome = await actions.retry_dead_jobs(db, queue, call.body.selection(), actor_of(call))
     return JSONAnswer(show_outcome(outcome))
 
 
 async def discard_dead_jobs(db: Database, _queue: Queue, call: Call[SelectDeadJobs, NoQuery]) -> JSONAnswer:
     """Marks them as dealt with, and changes nothing else."""
-    outcome = await retry.discard_dead_jobs(db, call.body.selection(), show_id(Prefix.USER, call.user_id))
+    outcome = await actions.discard_dead_jobs(db, call.body.selection(), actor_of(call))
     return JSONAnswer(show_outcome(outcome))
 
 

@@ -11,6 +11,7 @@ from arq.typing import StartupShutdown
 from arq.worker import Function, Retry, RetryJob
 
 from roadmap.queue.model import Unexecuted
+from roadmap.queue.observer import Outcome
 
 __all__ = ["OnDead", "guard_function", "harmless", "read_cause"]
 
@@ -50,7 +51,8 @@ def guard_function(function: Function, on_misfit: OnMisfit, on_bug: OnBug) -> Fu
 
     async def guarded(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
         if not _fits(signature, ctx, *args, **kwargs):
-            return await on_misfit(ctx["job_id"], function.name)
+            await on_misfit(ctx["job_id"], function.name)
+            return Outcome.FAILED
         try:
             return await function.coroutine(ctx, *args, **kwargs)
         except (Retry, RetryJob):

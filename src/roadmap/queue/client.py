@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,8 +16,10 @@ from redis.exceptions import ResponseError
 
 from roadmap.breaker import Breaker
 from roadmap.queue.connection import FAULTS, back_off, open_client
-from roadmap.queue.line import Line, read_line
+from roadmap.queue.line import LOOKED_AT, InLine, Line, read_jobs, read_line
 from roadmap.queue.model import KEPT_MS, PLACE_MS, Job, first_place
+from roadmap.queue.observer import Nobody, Observer
+from roadmap.queue.usage import Usage, read_gates, read_usage
 from roadmap.queue.wake import WAKE_LUA, wake_key
 
 __all__ = ["Queue", "Script", "open_queue"]
@@ -38,22 +42,24 @@ _SILENCE_SECONDS = 20.0
 # The duplicate check asks the sorted set, where running jobs stay: a payload key without an entry (its worker died in
 # the wrong moment) would block its id for days. A job is written whole or not at all: when Redis is full the first
 # write of the script fails.
+# Answers with a 1 or a 0 per job: whether it was added.
 # A few tokens wake a few workers; a worker that finds more than it can take passes the wake-up on.
 _OFFER = f"""
 {WAKE_LUA}
 local front = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 local lead = front and math.max(0, ARGV[1] - front - {PLACE_MS}) or 0
-local added = 0
+local added, outcome = 0, {{}}
 for i = 3, #KEYS do
   local at = (i - 3) * 5 + 1
+  outcome[i - 2] = 0
   if not redis.call('ZSCORE', KEYS[1], ARGV[at + 1]) then
     redis.call('PSETEX', KEYS[i], ARGV[at + 4], ARGV[at + 5])
     redis.call('ZADD', KEYS[1], ARGV[at + 2] - ARGV[at + 3] * lead, ARGV[at + 1])
-    added = added + 1
+    added, outcome[i - 2] = added + 1, 1
   end
 end
 if added > 0 then wake(KEYS[2], math.min(added, 8), '') end
-return added
+return outcome
 """
 
 # Of `recent_depth`.
@@ -63,24 +69,34 @@ _RECENT_SECONDS = 1.0
 class Queue:
     """Offers jobs and tells listeners. Every call ends within its time-out, at once while the breaker is open."""
 
-    def __init__(self, url: str, client: Redis, namespace: str, timeout: float) -> None:
+    def __init__(self, url: str, client: Redis, namespace: str, timeout: float, observer: Observer) -> None:
         self._url = url
         self._client = client
         self._namespace = namespace
         self._timeout = timeout
+        self._observer = observer
         self._breaker = Breaker(faults=3, first_pause=1.0, longest_pause=5.0)
         # Waiting for a connection happens here and not in the pool, whose locks do not love cancellation.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._offer = client.register_script(_OFFER)
         self._depths: dict[str, tuple[float, int | None]] = {}  # when they were asked for, and the answers
+        self._looked: tuple[float, int] | None = None  # when its usage was asked for, and its commands until then
 
     async def offer(self, queue: str, jobs: Sequence[Job]) -> bool:
         """Enqueues the jobs whose ids are neither queued nor running. False: not all of them, the sweeper will."""
         for start in range(0, len(jobs), _JOBS_A_CALL):
-            keys, args = _arguments(self.key(queue), jobs[start : start + _JOBS_A_CALL])
-            if await self._call("offer", partial(self._offer, keys, args)) is None:
+            some = jobs[start : start + _JOBS_A_CALL]
+            keys, args = _arguments(self.key(queue), some)
+            added: list[int] | None = await self._call("offer", partial(self._offer, keys, args))
+            if added is None:
                 return False
+            self._tell(some, added)
         return True
+
+    def _tell(self, jobs: Sequence[Job], added: Sequence[int]) -> None:
+        counted = Counter(job.function for job, is_new in zip(jobs, added, strict=True) if is_new)
+        for function, count in counted.items():
+            self._observer.offered(function, count)
 
     async def notify(self, channel: str, message: str) -> bool:
         """Tells whoever listens just now; False when Redis did not take it."""
@@ -112,9 +128,28 @@ class Queue:
 
         return run
 
-    async def line(self, queue: str) -> Line | None:
-        """How it stands there, for operators; None when Redis is away."""
-        return await self._call("line", partial(read_line, self._client, self.key(queue)))
+    async def line(self, queue: str, ages: int = LOOKED_AT) -> Line | None:
+        """How it stands there, for operators; `ages` as in `read_line`. None when Redis is away."""
+        return await self._call("line", partial(read_line, self._client, self.key(queue), ages))
+
+    async def jobs(self, queue: str, limit: int) -> list[InLine] | None:
+        """The first in line, for operators; None when Redis is away."""
+        return await self._call("jobs", partial(read_jobs, self._client, self.key(queue), limit))
+
+    async def usage(self) -> Usage | None:
+        """What Redis uses; None when it is away."""
+        now = time.monotonic()
+        usage = await self._call("usage", partial(read_usage, self._client))
+        if usage is None:
+            return None
+        before, self._looked = self._looked, (now, usage.commands)
+        if before is None or usage.commands < before[1]:  # it was started anew
+            return usage
+        return replace(usage, commands_per_second=(usage.commands - before[1]) / max(now - before[0], 0.001))
+
+    async def gates(self) -> dict[str, int] | None:
+        """Calls to models that are under way, of all processes, by the limiter's name; None when Redis is away."""
+        return await self._call("gates", partial(read_gates, self._client, self.key("")))
 
     async def claim(self, name: str, value: str) -> str | None:
         """Sets a key unless it is set, and returns what it holds now; None when Redis is away."""
@@ -190,11 +225,14 @@ class Queue:
 
 
 @asynccontextmanager
-async def open_queue(url: str, *, namespace: str = "", timeout: float = 0.3) -> AsyncIterator[Queue]:
-    """A queue that connects when first used: Redis may be away. `timeout` in seconds, for a whole call."""
+async def open_queue(
+    url: str, *, namespace: str = "", timeout: float = 0.3, observer: Observer | None = None
+) -> AsyncIterator[Queue]:
+    """A queue that connects when first used: Redis may be away. `timeout` in seconds, for a whole call. `observer`
+    hears what was added."""
     client = open_client(url, timeout=max(timeout, _PING_SECONDS), size=_CONNECTIONS)
     try:
-        yield Queue(url, client, namespace, timeout)
+        yield Queue(url, client, namespace, timeout, observer or Nobody())
     finally:
         await client.aclose()
 

@@ -18,6 +18,7 @@ from roadmap.errors import Outage
 from roadmap.queue.border import OnDead, guard_function, harmless, read_cause
 from roadmap.queue.connection import FAULTS, back_off
 from roadmap.queue.model import KEPT_MS, MOST_RAW, Unexecuted, dump_job, load_job
+from roadmap.queue.observer import Nobody, Observer, Outcome, observe_function
 from roadmap.queue.wake import wake
 
 __all__ = ["Execution"]
@@ -33,7 +34,7 @@ _WRONG_TYPE = "WRONGTYPE"
 class Execution(arq.worker.Worker):
     """Runs a claimed job to one of its ends: finished, due again, handed back, or dead and reported.
 
-    `lease` is in seconds; `on_dead` and `options` are as in `Worker`.
+    `lease` is in seconds; `on_dead` and `options` are as in `Worker`. `observer` hears how jobs end.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Execution(arq.worker.Worker):
         redis_pool: ArqRedis,
         lease: float,
         on_dead: OnDead,
+        observer: Observer | None = None,
         **options: Any,
     ) -> None:
         if options.get("job_timeout", 0) is None:
@@ -50,6 +52,7 @@ class Execution(arq.worker.Worker):
         super().__init__(functions, redis_pool=redis_pool, **(_settings(redis_pool) | options))
         self.in_progress_timeout_s = lease
         self._on_dead = on_dead
+        self._observer = observer or Nobody()
         self._stopping = asyncio.Event()
         self._guard_callbacks()
 
@@ -93,6 +96,8 @@ class Execution(arq.worker.Worker):
 
     async def _bury(self, dead: Unexecuted) -> None:
         if await self._report(dead):
+            known = dead.function if dead.function in self.functions else "unknown"
+            self._observer.finished(known or "unknown", Outcome.FAILED, None, None)
             await self._insist(partial(super().finish_failed_job, dead.job_id, None))
 
     async def _report_misfit(self, job_id: str, function: str) -> None:
@@ -156,7 +161,9 @@ class Execution(arq.worker.Worker):
         self.on_shutdown = harmless(self.on_shutdown)
         for name, function in self.functions.items():
             if isinstance(function, Function):
-                self.functions[name] = guard_function(function, self._report_misfit, self._report_bug)
+                guarded = guard_function(function, self._report_misfit, self._report_bug)
+                timeout = self.job_timeout_s if function.timeout_s is None else function.timeout_s
+                self.functions[name] = observe_function(guarded, self._observer, timeout)
 
 
 def _settings(pool: ArqRedis) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from arq.worker import Function
 from roadmap.queue.model import dump_job, load_job
 from roadmap.queue.pool import redis_settings
 
-__all__ = ["stock_settings"]
+__all__ = ["Function", "stock_settings"]
 
 Tools = dict[str, Any]
 

@@ -30,6 +30,7 @@ _LAST_SECONDS = (2.5, 0.5)
 _FALLBACK_SECONDS = 30.0
 _CRON_AHEAD_SECONDS = 0.5
 _THROTTLE_SECONDS = 0.1
+_ANSWER_SECONDS = 5.0
 
 
 class Throttle(Protocol):
@@ -80,7 +81,9 @@ class Worker(Execution):
         self._freed = asyncio.Event()
         # When the loop last turned (time.monotonic()), whether Redis answered then, and when it last did.
         self.progress = self.awake = time.monotonic()
+        self.worked = self.progress  # when a job began or ended last
         self.connected = False
+        self._paused = False
 
     # ---- life ----
 
@@ -100,12 +103,20 @@ class Worker(Execution):
 
     def stop(self) -> None:
         """Takes no more jobs and ends within the grace. May be called at any time, and again."""
+        if not self._stopping.is_set():
+            log.info("worker_stopping", running=len(self.tasks))
         self.allow_pick_jobs = False
         self._stopping.set()
 
+    def pause(self, paused: bool) -> None:
+        """Takes nothing from its queue while it is paused. What runs goes on; what comes waits."""
+        if paused != self._paused:
+            log.info("queue_paused" if paused else "queue_resumed", queue=self.queue_name, running=len(self.tasks))
+        self._paused = paused
+        self._freed.set()
+
     def handle_sig(self, signum: signal.Signals) -> None:
-        if not self._stopping.is_set():
-            log.info("worker_stopping", signal=signal.Signals(signum).name, running=len(self.tasks))
+        """arq's, where no process around it takes the signals."""
         self.stop()
 
     handle_sig_wait_for_completion = handle_sig
@@ -167,6 +178,9 @@ class Worker(Execution):
 
     async def _turn(self) -> None:
         """Takes what is due and fits, or waits: for a free slot, or to be woken."""
+        if self._paused:
+            await self._wait_paused()
+            return
         free = self._room()
         if free <= 0:
             self._freed.clear()
@@ -186,6 +200,15 @@ class Worker(Execution):
         if self.throttle and claims:
             self.throttle.took(len(claims))
 
+    async def _wait_paused(self) -> None:
+        """Looks whether Redis is there, as every turn does."""
+        self._freed.clear()
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await self.pool.zcard(self.queue_name)
+        self._tell_ready()
+        if self._paused:
+            await self._unless_stopped(self._freed.wait(), at_most=_FALLBACK_SECONDS)
+
     def _room(self) -> int:
         free = self.max_jobs - len(self.tasks)
         return min(free, self.throttle.room()) if self.throttle else free
@@ -197,6 +220,7 @@ class Worker(Execution):
 
     def _free(self, job_id: str, _: "asyncio.Task[None]") -> None:
         del self.tasks[job_id]
+        self.worked = time.monotonic()
         self._freed.set()
 
     def _tell_ready(self) -> None:

@@ -14,12 +14,13 @@ from roadmap.errors import NotFound
 from roadmap.ids import Prefix, show_id
 from roadmap.queue.client import Queue
 from roadmap.roadmaps import store
+from roadmap.roadmaps.model import RunStatus
 
 __all__ = ["ListQuery", "RoadmapList", "RoadmapModel", "list_roadmaps", "read_roadmap", "show_links"]
 
 
 class ListQuery(PageQuery):
-    status: Annotated[str | None, Field(pattern="^[a-z]{1,20}$", description="of the latest run")] = None
+    status: Annotated[RunStatus | None, Field(description="of the latest run")] = None
     q: Annotated[
         str | None,
         Field(min_length=1, max_length=200, description="looked for in goal and title", json_schema_extra=PLAIN_FORM),
@@ -34,6 +35,7 @@ class LinksModel(BaseModel):
     log: str
     runs: str
     cancel: str
+    complete: Annotated[str | None, Field(description="there while something is missing and no run is active")] = None
 
 
 class PieceModel(BaseModel):
@@ -170,6 +172,9 @@ def _show_roadmap(row: Row, pieces: list[Row]) -> dict[str, Any]:
     counts: dict[str, int] = {"pending": 0, "writing": 0, "ready": 0, "failed": 0}
     for piece in pieces:
         counts[piece["status"]] += 1
+    links = show_links(row["id"], row["run_id"])
+    if row["finished_at"] and not (row["structure"] and counts["ready"] == len(pieces)):
+        links["complete"] = f"{links['self']}/complete"
     return {
         "id": show_id(Prefix.ROADMAP, row["id"]),
         "goal": row["goal"],
@@ -184,7 +189,7 @@ def _show_roadmap(row: Row, pieces: list[Row]) -> dict[str, Any]:
         "event_seq": row["event_seq"],
         "created_at": utc(row["created_at"]),
         "updated_at": utc(row["updated_at"]),
-        "links": show_links(row["id"], row["run_id"]),
+        "links": links,
     }
 
 

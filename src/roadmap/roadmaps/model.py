@@ -6,7 +6,31 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Self
 
-__all__ = ["SIZES", "Concept", "Format", "Kind", "LearnerLevel", "Module", "Size", "Stage", "Structure", "Wishes"]
+__all__ = [
+    "SIZES",
+    "Concept",
+    "Format",
+    "Kind",
+    "LearnerLevel",
+    "Module",
+    "RunStatus",
+    "Size",
+    "Stage",
+    "Structure",
+    "Wishes",
+]
+
+
+class RunStatus(StrEnum):
+    """Of a run, and of the roadmap whose latest one it is."""
+
+    QUEUED = "queued"
+    DRAFTING = "drafting"
+    WRITING = "writing"
+    SUCCEEDED = "succeeded"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELED = "canceled"
 
 
 class LearnerLevel(StrEnum):

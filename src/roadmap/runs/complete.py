@@ -16,7 +16,7 @@ from roadmap.execution_log.store import add_entry
 from roadmap.ids import Prefix, new_id, show_id
 from roadmap.queue.client import Queue
 from roadmap.queue.model import Job
-from roadmap.runs import store
+from roadmap.runs import service, store
 from roadmap.runs.dispatch import QUEUE, draft_job, write_jobs
 from roadmap.runs.model import ACTIVE, RunStatus
 from roadmap.runs.store import Latest, NewBudget
@@ -35,17 +35,27 @@ class Begun:
     jobs: Sequence[Job]
 
 
-async def complete_roadmap(tx: Executor, user_id: UUID, roadmap_id: UUID, budget: NewBudget | None) -> Begun:
+async def complete_roadmap(
+    tx: Executor,
+    user_id: UUID,
+    roadmap_id: UUID,
+    budget: NewBudget | None,
+    most_active: int = 0,
+    who: str | None = None,
+) -> Begun:
     """For its owner: a run for all that is missing, a plan or content. For a transaction; `enqueue` follows its commit.
+    `who` asks for it when it is not the owner.
 
-    Raises NotFound, and Conflict while a run is active or when nothing is missing.
+    Raises NotFound, Conflict while a run is active or when nothing is missing, and TooMany when the owner has
+    `most_active` active runs already (0: any number).
     """
     latest = await store.find_latest(tx, roadmap_id)
     if latest is None or latest.user_id != user_id:
         raise NotFound("no such roadmap")
     if latest.status in ACTIVE:
         raise _busy(latest.run_id)
-    who = show_id(Prefix.USER, user_id)
+    await service.check_active(tx, user_id, most_active)
+    who = who or show_id(Prefix.USER, user_id)
     if latest.planned:
         return await _write_missing(tx, latest, who, budget)
     await dead_jobs.resolve_roadmap(tx, roadmap_id, who)

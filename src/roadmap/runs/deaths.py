@@ -5,13 +5,14 @@ from roadmap.database import Executor
 from roadmap.dead_jobs.cause import death_of
 from roadmap.dead_jobs.store import Work, bury_work
 from roadmap.errors import BudgetExceeded, Unusable
+from roadmap.redaction import Redactor
 from roadmap.runs.dispatch import QUEUE
 from roadmap.runs.model import DraftClaim
 
 __all__ = ["bury_draft", "bury_piece"]
 
 
-async def bury_piece(tx: Executor, piece: Piece, error: Unusable) -> None:
+async def bury_piece(tx: Executor, redactor: Redactor, piece: Piece, error: Unusable) -> None:
     """A spent budget is no fault that an operator could mend: its learner raises it."""
     if isinstance(error, BudgetExceeded):
         return
@@ -24,10 +25,10 @@ async def bury_piece(tx: Executor, piece: Piece, error: Unusable) -> None:
         concept_id=piece.concept_id,
         kind=piece.kind.value,
     )
-    await bury_work(tx, work, death_of(error, "write_concept", piece.kind.value))
+    await bury_work(tx, work, death_of(redactor, error, "write_concept", piece.kind.value))
 
 
-async def bury_draft(tx: Executor, claim: DraftClaim, error: Unusable) -> None:
+async def bury_draft(tx: Executor, redactor: Redactor, claim: DraftClaim, error: Unusable) -> None:
     """As for a piece."""
     if isinstance(error, BudgetExceeded):
         return
@@ -38,7 +39,7 @@ async def bury_draft(tx: Executor, claim: DraftClaim, error: Unusable) -> None:
         attempts=_attempts(claim, error),
         run_id=claim.run_id,
     )
-    await bury_work(tx, work, death_of(error, "draft"))
+    await bury_work(tx, work, death_of(redactor, error, "draft"))
 
 
 def _attempts(work: Piece | DraftClaim, error: Unusable) -> int:

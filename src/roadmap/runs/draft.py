@@ -16,6 +16,7 @@ from roadmap.events.model import EventType, Notice, PlanReady, RunMoved
 from roadmap.execution_log.model import Category, Level
 from roadmap.execution_log.recorder import scope
 from roadmap.ids import Prefix, parse_id, show_id
+from roadmap.queue.observer import Outcome
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.model import Kind, Wishes
 from roadmap.runs import policy, store
@@ -32,28 +33,28 @@ __all__ = ["draft"]
 log = structlog.get_logger()
 
 
-async def draft(tools: Tools, run_id: UUID) -> None:
+async def draft(tools: Tools, run_id: UUID) -> Outcome:
     """Claims the run and drafts its plan. Run twice, the second finds the run taken or planned and does nothing.
 
-    Raises CancelledError alone: what else ends the job early is left to the sweeper.
+    It has failed when the run did. Raises CancelledError alone: what else ends the job early is left to the sweeper.
     """
     with scope(run_id=run_id), suppress(Superseded, Outage):
-        if not await _claim_and_draft(tools, run_id, policy.SUSPECT):
-            await _draft_suspect(tools, run_id)
+        outcome = await _claim_and_draft(tools, run_id, policy.SUSPECT)
+        return outcome or await _draft_suspect(tools, run_id)
+    return Outcome.RETURNED
 
 
-async def _draft_suspect(tools: Tools, run_id: UUID) -> None:
+async def _draft_suspect(tools: Tools, run_id: UUID) -> Outcome:
     async with tools.suspects.turn() as alone:
         if alone:
-            await _claim_and_draft(tools, run_id, policy.ANY)
+            return await _claim_and_draft(tools, run_id, policy.ANY) or Outcome.SUCCEEDED
+    return Outcome.RETURNED
 
 
-async def _claim_and_draft(tools: Tools, run_id: UUID, crashes: int) -> bool:
-    """Whether the run was there to be drafted and saw fewer `crashes`."""
+async def _claim_and_draft(tools: Tools, run_id: UUID, crashes: int) -> Outcome | None:
+    """How it went; None when the run was not there to be drafted, or saw as many `crashes`."""
     claim = await persist(lambda: _claim(tools, run_id, crashes))
-    if claim is not None:
-        await _hold_and_draft(tools, claim)
-    return claim is not None
+    return None if claim is None else await _hold_and_draft(tools, claim)
 
 
 async def _claim(tools: Tools, run_id: UUID, crashes: int) -> DraftClaim | None:
@@ -65,59 +66,63 @@ async def _claim(tools: Tools, run_id: UUID, crashes: int) -> DraftClaim | None:
     return claim
 
 
-async def _hold_and_draft(tools: Tools, claim: DraftClaim) -> None:
+async def _hold_and_draft(tools: Tools, claim: DraftClaim) -> Outcome:
     hold = Hold(claim.run_id, draft=claim.claim)
     try:
         with tools.leases.hold(hold):
             await announce(tools.queue, claim.roadmap_id)
             tools.recorder.note(Category.RUN, "drafting started", claim=claim.claim, crashes=claim.crashes)
-            await _draft(tools, claim, hold)
+            return await _draft(tools, claim, hold)
     except Superseded as exc:
         tools.recorder.note(Category.RUN, "drafting stopped", reason=str(exc))
+        return Outcome.RETURNED
     except asyncio.CancelledError:
         with suppress(Outage):  # then the lease runs out
             await asyncio.shield(_defer(tools, claim, 0))
         raise
 
 
-async def _draft(tools: Tools, claim: DraftClaim, hold: Hold) -> None:
+async def _draft(tools: Tools, claim: DraftClaim, hold: Hold) -> Outcome:
     """One try, and what becomes of the run when it fails: the job's border."""
     if claim.crashes >= policy.MOST_CRASHES:
         hold.let_go()
         await fail_run(tools, claim, policy.worker_died(claim.crashes))
-        return
+        return Outcome.FAILED
     try:
         async with asyncio.timeout(policy.TIMEOUT):
             wishes = Wishes.load(claim.goal, claim.preferences)
             plan = await draft_plan(await Steps.resume(tools, claim), wishes, claim.created_at.date())
             hold.let_go()
             await _commit(tools, claim, plan, wishes.kinds)
+            return Outcome.SUCCEEDED
     except Superseded:
         raise
     except Outage as exc:
         hold.let_go()
-        await _wait(tools, claim, exc)
+        return await _wait(tools, claim, exc)
     except PlanRejected as exc:
         hold.let_go()
         await fail_run(tools, claim, exc, exc.report.dump())
+        return Outcome.FAILED
     except Unusable as exc:
         hold.let_go()
-        await _retry_or_fail(tools, claim, exc)
+        return await _retry_or_fail(tools, claim, exc)
     except Exception as exc:
         log.exception("draft_failed")
         hold.let_go()
-        await _retry_or_fail(tools, claim, policy.internal(exc))
+        return await _retry_or_fail(tools, claim, policy.internal(exc))
 
 
-async def _retry_or_fail(tools: Tools, claim: DraftClaim, error: Unusable) -> None:
+async def _retry_or_fail(tools: Tools, claim: DraftClaim, error: Unusable) -> Outcome:
     tools.recorder.note(Category.RUN, "drafting failed", level=Level.ERROR, code=error.code, reason=str(error))
     if policy.is_last_try(claim.failures, error):
         await fail_run(tools, claim, error)
-    else:
-        await persist(lambda: _defer(tools, claim, policy.RETRY_IN, failed=True))
+        return Outcome.FAILED
+    await persist(lambda: _defer(tools, claim, policy.RETRY_IN, failed=True))
+    return Outcome.RETURNED
 
 
-async def _wait(tools: Tools, claim: DraftClaim, outage: Outage) -> None:
+async def _wait(tools: Tools, claim: DraftClaim, outage: Outage) -> Outcome:
     """Lets the run go until the provider may be back; costs this worker no slot, and a try only when it timed out."""
     retry_in, timed_out = outage.retry_in, isinstance(outage, TimedOut)
     if isinstance(outage, NotYet):
@@ -129,8 +134,9 @@ async def _wait(tools: Tools, claim: DraftClaim, outage: Outage) -> None:
         end = policy.over(outage)
     if end is not None:
         await fail_run(tools, claim, end)
-    else:
-        await persist(lambda: _defer(tools, claim, retry_in, failed=timed_out))
+        return Outcome.FAILED
+    await persist(lambda: _defer(tools, claim, retry_in, failed=timed_out))
+    return Outcome.RETURNED
 
 
 async def _defer(tools: Tools, claim: DraftClaim, retry_in: float, *, failed: bool = False) -> None:

@@ -183,8 +183,8 @@ async def create_roadmap(db: Database, queue: Queue, call: Call[CreateRoadmap, N
 
 async def complete_roadmap(db: Database, queue: Queue, call: Call[CompleteRoadmap, NoQuery]) -> Response:
     """Starts a run that makes what is missing or has failed, and only that. 409 while a run is active, and when
-    nothing is missing; 429 when your budget for the day is spent; 503 when too much work waits. Follow
-    `links.events`."""
+    nothing is missing; 429 while too many of your runs are active or when your budget for the day is spent; 503 when
+    too much work waits. Follow `links.events`."""
     roadmap_id = call.path_id(Prefix.ROADMAP, "roadmap_id")
     full = await service.check_backlog(queue, call.limits.backlog)
     begun: Begun | None = None
@@ -194,7 +194,8 @@ async def complete_roadmap(db: Database, queue: Queue, call: Call[CompleteRoadma
         if full is not None:
             raise full
         await service.check_day(tx, call.user_id, call.limits.learner_daily_micros)
-        begun = await complete.complete_roadmap(tx, call.user_id, roadmap_id, call.body.budget())
+        most = call.limits.learner_backlog
+        begun = await complete.complete_roadmap(tx, call.user_id, roadmap_id, call.body.budget(), most)
         run = await store.find_run(tx, call.user_id, begun.run_id)
         assert run is not None  # noqa: S101  it was inserted by this transaction
         return {**_show_run(run), "links": show_links(roadmap_id, run.id)}

@@ -15,6 +15,7 @@ import structlog
 from roadmap.database import Database
 from roadmap.errors import Outage, Superseded
 from roadmap.queue.client import Queue
+from roadmap.queue.observer import Outcome
 from roadmap.roadmaps.model import Kind
 
 __all__ = ["CANCELED", "Hold", "Leases", "open_leases"]
@@ -42,11 +43,17 @@ class Hold:
     concept_id: UUID | None = None
     pieces: dict[Kind, int] = field(default_factory=dict)
     lost: str = ""
+    outcome: Outcome = Outcome.SUCCEEDED
 
     def lose(self, reason: str) -> None:
         if not self.lost:
             self.lost = reason
             self.task.cancel()
+
+    def ends(self, outcome: Outcome) -> None:
+        """Part of the job ended so; the worst of its parts is how it ends itself."""
+        if self.outcome is not Outcome.FAILED and outcome is not Outcome.SUCCEEDED:
+            self.outcome = outcome
 
     def let_go(self, kind: Kind | None = None) -> None:
         """Stops extending a piece's lease (None: the draft's). Call it before the transaction that settles it: a

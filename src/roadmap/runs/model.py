@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from roadmap.events.model import EventType
+from roadmap.roadmaps.model import RunStatus
 
 __all__ = ["ACTIVE", "END_EVENTS", "MOVES", "DraftClaim", "Run", "RunKind", "RunStatus"]
 
@@ -14,16 +15,6 @@ __all__ = ["ACTIVE", "END_EVENTS", "MOVES", "DraftClaim", "Run", "RunKind", "Run
 class RunKind(StrEnum):
     CREATE = "create"
     COMPLETE = "complete"
-
-
-class RunStatus(StrEnum):
-    QUEUED = "queued"
-    DRAFTING = "drafting"
-    WRITING = "writing"
-    SUCCEEDED = "succeeded"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
-    CANCELED = "canceled"
 
 
 # Every move that a run may make. It begins `queued`, or `writing` when it completes a roadmap that has a plan. The

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from roadmap.content import store as content
-from roadmap.database import Database, Executor
+from roadmap.database import Executor
 from roadmap.errors import BacklogFull, NotFound, TooMany, Unusable
 from roadmap.events import store as events
 from roadmap.events.hub import announce
@@ -29,6 +29,7 @@ __all__ = [
     "Started",
     "announce_cancellation",
     "cancel_run",
+    "check_active",
     "check_backlog",
     "check_day",
     "enqueue_draft",
@@ -84,8 +85,19 @@ async def insert_roadmap(
     new = NewRun(run_id, new_id(), user_id, EventType.RUN_QUEUED, event, max_cost_micros, most_active)
     row = await store.create_run(db, new, wishes)
     if row is None:
-        raise TooMany(f"{most_active} of your runs are active; wait until some of them end", retry_in=BACKLOG_RETRY)
+        raise _too_many(most_active)
     return Started(new.roadmap_id, run_id, row["created_at"], row["behind"])
+
+
+async def check_active(tx: Executor, user_id: UUID, most: int) -> None:
+    """Raises TooMany when the learner has as many active runs (0: any number). One statement, and none without a
+    limit."""
+    if most and await store.count_active(tx, user_id) >= most:
+        raise _too_many(most)
+
+
+def _too_many(active: int) -> TooMany:
+    return TooMany(f"{active} of your runs are active; wait until some of them end", retry_in=BACKLOG_RETRY)
 
 
 async def enqueue_draft(queue: Queue, run_id: UUID, behind: int) -> None:
@@ -122,15 +134,15 @@ async def fail_run(tools: Tools, claim: DraftClaim, error: Unusable, report: dic
     """Ends a run whose plan cannot be had, and keeps it as a dead job. Raises Superseded when the claim is lost."""
     tools.recorder.note(Category.RUN, "run failed", level=Level.ERROR, code=error.code, reason=str(error))
     ending = Ending(RunStatus.FAILED, error.code, str(error), report)
-    await persist(lambda: _end_draft(tools.db, claim, ending, error))
+    await persist(lambda: _end_draft(tools, claim, ending, error))
     await announce(tools.queue, claim.roadmap_id)
     await tools.recorder.flush()
 
 
-async def _end_draft(db: Database, claim: DraftClaim, ending: Ending, error: Unusable) -> None:
-    async with db.transaction() as tx:
+async def _end_draft(tools: Tools, claim: DraftClaim, ending: Ending, error: Unusable) -> None:
+    async with tools.db.transaction() as tx:
         await store.lock_draft(tx, claim)
-        await bury_draft(tx, claim, error)
+        await bury_draft(tx, tools.redactor, claim, error)
         await _end(tx, claim.roadmap_id, claim.run_id, ending)
 
 

@@ -16,6 +16,7 @@ from roadmap.execution_log.model import Category, Level
 from roadmap.ids import Prefix, show_id
 from roadmap.llm.ledger import settle
 from roadmap.llm.model import Spent
+from roadmap.queue.observer import Outcome
 from roadmap.runs import policy, store
 from roadmap.runs.deaths import bury_piece
 from roadmap.runs.model import END_EVENTS, RunStatus
@@ -44,31 +45,32 @@ async def deliver(tools: Tools, piece: Piece, body: dict[str, Any], spent: Seque
     await _settle(tools, piece, spent, save, tell)
 
 
-async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> None:
+async def give_up(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent]) -> Outcome:
     """Counts a failure: the piece is tried again soon, or failed for good. Raises Superseded when the claim is lost."""
     if policy.is_last_try(piece.failures, error):
-        await fail(tools, piece, error, spent)
-        return
+        return await fail(tools, piece, error, spent)
     _tell_failure(tools, piece, error, Level.WARNING)
     await persist(lambda: _defer(tools, [piece], policy.RETRY_IN, spent, failed=True))
+    return Outcome.RETURNED
 
 
-async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent] = ()) -> None:
+async def fail(tools: Tools, piece: Piece, error: Unusable, spent: Sequence[Spent] = ()) -> Outcome:
     """Fails the piece for good: it becomes a dead job, and its run goes on and ends `incomplete`."""
 
     async def save(tx: Connection) -> Notice:
         await content.fail_piece(tx, piece, error.code, str(error))
-        await bury_piece(tx, piece, error)
+        await bury_piece(tx, tools.redactor, piece, error)
         return Notice(EventType.CONTENT_FAILED, ContentFailed(**_names(piece), code=error.code, message=str(error)))
 
     await _settle(tools, piece, spent, save, lambda: _tell_failure(tools, piece, error, Level.ERROR))
+    return Outcome.FAILED
 
 
 def _tell_failure(tools: Tools, piece: Piece, error: Unusable, level: Level) -> None:
     tools.recorder.note(Category.CONTENT, f"{piece.kind} failed", level=level, code=error.code, reason=str(error))
 
 
-async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> None:
+async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent]) -> Outcome:
     """Lets the piece go until the provider may be back: costs this worker no slot, and a try only when it timed out.
 
     Raises Superseded when the claim is lost.
@@ -78,8 +80,7 @@ async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent
     if isinstance(outage, TimedOut) and policy.is_last_try(piece.failures, outage):
         end = policy.over(outage)
     if end is not None:
-        await fail(tools, piece, end, spent)
-        return
+        return await fail(tools, piece, end, spent)
     if isinstance(outage, NotYet):  # may come every second or so, and tells people nothing
         log.debug("piece_waits", kind=piece.kind, reason=str(outage), retry_in=retry_in)
     else:
@@ -88,6 +89,7 @@ async def wait(tools: Tools, piece: Piece, outage: Outage, spent: Sequence[Spent
             Category.CONTENT, f"{piece.kind} waits", level=Level.WARNING, reason=reason, retry_in=retry_in
         )
     await persist(lambda: _defer(tools, [piece], retry_in, spent, failed=timed_out))
+    return Outcome.RETURNED
 
 
 async def hand_back(tools: Tools, pieces: Sequence[Piece]) -> None:

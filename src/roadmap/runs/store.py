@@ -16,6 +16,7 @@ __all__ = [
     "NewRun",
     "claim_draft",
     "copy_steps",
+    "count_active",
     "count_outstanding",
     "create_run",
     "defer_draft",
@@ -95,7 +96,8 @@ WITH free AS (
 )
 UPDATE runs SET
     status = 'drafting', claim = claim + 1, claimed_by = $2, due_at = clock_timestamp() + make_interval(secs => $3),
-    not_before = NULL, crashes = crashes + (claimed_by IS NOT NULL)::int, started_at = coalesce(started_at, now())
+    not_before = NULL, crashes = crashes + (claimed_by IS NOT NULL)::int, started_at = coalesce(started_at, now()),
+    claimed_at = clock_timestamp()
 FROM free WHERE runs.id = free.id
 RETURNING runs.id AS run_id, runs.roadmap_id, runs.user_id, claim, failures, crashes, runs.created_at, goal,
     preferences, max_cost_micros
@@ -210,6 +212,16 @@ WHERE runs.user_id = $1 AND runs.status = 'writing' AND content.status IN ('pend
 async def count_outstanding(db: Executor, user_id: UUID) -> int:
     """Concepts that this learner still waits for."""
     return int(await db.fetchval(COUNT_OUTSTANDING, user_id))
+
+
+COUNT_ACTIVE = """
+SELECT count(*) FROM runs WHERE user_id = $1 AND status IN ('queued', 'drafting', 'writing')
+"""
+
+
+async def count_active(db: Executor, user_id: UUID) -> int:
+    """This learner's active runs."""
+    return int(await db.fetchval(COUNT_ACTIVE, user_id))
 
 
 FIND_LATEST = """

@@ -7,6 +7,7 @@ from roadmap.database import Database
 from roadmap.execution_log.recorder import Recorder
 from roadmap.llm.client import Provider
 from roadmap.queue.client import Queue
+from roadmap.redaction import Redactor
 from roadmap.runs.leases import Leases
 from roadmap.runs.suspects import Suspects
 
@@ -26,3 +27,4 @@ class Tools:
     suspects: Suspects = field(default_factory=Suspects)
     links: CheckLinks = leave_unchecked
     learner_daily_micros: int = 0
+    redactor: Redactor = field(default_factory=Redactor)

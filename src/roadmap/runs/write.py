@@ -27,6 +27,7 @@ from roadmap.ids import Prefix, show_id
 from roadmap.llm.ask import Llm
 from roadmap.llm.budget import Budget
 from roadmap.llm.ledger import RunLedger, settle, settle_on_the_way_out
+from roadmap.queue.observer import Outcome
 from roadmap.roadmaps import store as roadmaps
 from roadmap.roadmaps.model import Concept, Kind, Structure
 from roadmap.runs import policy
@@ -51,32 +52,33 @@ class _Work:
     assignment: Assignment
 
 
-async def write_concept(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
+async def write_concept(tools: Tools, run_id: UUID, concept_id: UUID) -> Outcome:
     """Claims and writes the open pieces of a concept. Run twice, the second finds them taken or done.
 
-    Raises CancelledError alone: what else ends the job early is left to the sweeper.
+    It has failed when one of them failed for good. Raises CancelledError alone: what else ends the job early is left to
+    the sweeper.
     """
     with scope(run_id=run_id, concept_id=concept_id), suppress(Superseded, Outage):
-        if not await _claim_and_write(tools, run_id, concept_id, policy.SUSPECT):
-            await _write_suspects(tools, run_id, concept_id)
+        outcome = await _claim_and_write(tools, run_id, concept_id, policy.SUSPECT)
+        return outcome or await _write_suspects(tools, run_id, concept_id)
+    return Outcome.RETURNED
 
 
-async def _write_suspects(tools: Tools, run_id: UUID, concept_id: UUID) -> None:
+async def _write_suspects(tools: Tools, run_id: UUID, concept_id: UUID) -> Outcome:
     async with tools.suspects.turn() as alone:
         if alone:
-            await _claim_and_write(tools, run_id, concept_id, policy.ANY)
+            return await _claim_and_write(tools, run_id, concept_id, policy.ANY) or Outcome.SUCCEEDED
+    return Outcome.RETURNED
 
 
-async def _claim_and_write(tools: Tools, run_id: UUID, concept_id: UUID, crashes: int) -> bool:
-    """Whether there was a piece to write that saw fewer `crashes`."""
+async def _claim_and_write(tools: Tools, run_id: UUID, concept_id: UUID, crashes: int) -> Outcome | None:
+    """How it went; None when there was no piece to write that saw fewer `crashes`."""
     worker, lease = tools.leases.worker, tools.leases.lease
     pieces = await persist(lambda: content.claim_pieces(tools.db, run_id, concept_id, worker, lease, crashes))
-    if pieces:
-        await _hold_and_write(tools, pieces)
-    return bool(pieces)
+    return await _hold_and_write(tools, pieces) if pieces else None
 
 
-async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
+async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> Outcome:
     """The job's border, for what goes wrong with all of its pieces."""
     first = pieces[0]
     claims = {piece.kind: piece.claim for piece in pieces}
@@ -91,6 +93,7 @@ async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
                 await _write(tools, hold, await _fail_the_dead(tools, hold, pieces))
     except (Superseded, Outage) as exc:
         tools.recorder.note(Category.CONTENT, "writing stopped", reason=str(exc))
+        hold.ends(Outcome.RETURNED)
         # One piece was lost, or none could be begun: the others must not wait for their lease, nor count a crash.
         await persist(lambda: hand_back(tools, pieces))
     except asyncio.CancelledError:
@@ -100,12 +103,13 @@ async def _hold_and_write(tools: Tools, pieces: Sequence[Piece]) -> None:
     except Exception as exc:
         log.exception("write_failed")
         await _give_up_open(tools, hold, pieces, policy.internal(exc))
+    return hold.outcome
 
 
 async def _give_up_open(tools: Tools, hold: Hold, pieces: Sequence[Piece], error: Unusable) -> None:
     for piece in [piece for piece in pieces if piece.kind in hold.pieces]:
         with suppress(Superseded):
-            await give_up(tools, piece, error, ())
+            hold.ends(await give_up(tools, piece, error, ()))
 
 
 async def _fail_the_dead(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> list[Piece]:
@@ -113,7 +117,7 @@ async def _fail_the_dead(tools: Tools, hold: Hold, pieces: Sequence[Piece]) -> l
     for piece in pieces:
         if piece.crashes >= policy.MOST_CRASHES:
             hold.let_go(piece.kind)
-            await fail(tools, piece, policy.worker_died(piece.crashes))
+            hold.ends(await fail(tools, piece, policy.worker_died(piece.crashes)))
     return [piece for piece in pieces if piece.crashes < policy.MOST_CRASHES]
 
 
@@ -157,6 +161,7 @@ async def _piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> None:
         await _try_piece(tools, work, piece, write)
     except Superseded as exc:
         work.hold.let_go(piece.kind)
+        work.hold.ends(Outcome.RETURNED)
         log.info("piece_superseded", kind=piece.kind, reason=str(exc))
     except Outage as exc:
         work.hold.lose(str(exc))
@@ -180,14 +185,14 @@ async def _try_piece(tools: Tools, work: _Work, piece: Piece, write: Write) -> N
         raise
     except Outage as exc:
         work.hold.let_go(piece.kind)
-        await wait(tools, piece, exc, llm.spent)
+        work.hold.ends(await wait(tools, piece, exc, llm.spent))
     except Unusable as exc:
         work.hold.let_go(piece.kind)
-        await give_up(tools, piece, exc, llm.spent)
+        work.hold.ends(await give_up(tools, piece, exc, llm.spent))
     except Exception as exc:
         log.exception("piece_failed", kind=piece.kind)
         work.hold.let_go(piece.kind)
-        await give_up(tools, piece, policy.internal(exc), llm.spent)
+        work.hold.ends(await give_up(tools, piece, policy.internal(exc), llm.spent))
 
 
 async def _assignment(tools: Tools, piece: Piece) -> Assignment:

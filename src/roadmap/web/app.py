@@ -1,7 +1,8 @@
 """The Starlette application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,18 +12,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from roadmap.probes.endpoints import health, metrics, ready
 from roadmap.web.calls import handler
 from roadmap.web.errors import PROBLEMS, bug
-from roadmap.web.health import health, ready
 from roadmap.web.middleware import Envelope
+from roadmap.web.observation import Observation
 from roadmap.web.openapi import openapi
+from roadmap.web.overload import Bound
+from roadmap.web.pages.access import page_handler
+from roadmap.web.pages.routes import PAGES
 from roadmap.web.routes import OPERATIONS
 from roadmap.web.state import LifespanState, WebState
 
 __all__ = ["PUBLIC", "create_app"]
 
-# What answers without a key (promise P8). Everything else is an operation, and asks for its caller.
-PUBLIC = {"/health": health, "/ready": ready, "/openapi.json": openapi}
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+# What answers without a key (promise P8). Everything else is an operation, and asks for its caller, or a page, whose
+# table says who may see it.
+PUBLIC = {"/health": health, "/ready": ready, "/metrics": metrics, "/openapi.json": openapi}
 
 
 def create_app(state: WebState) -> Starlette:
@@ -30,15 +38,18 @@ def create_app(state: WebState) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[LifespanState]:
-        yield {"web": state, "hub": state.hub}
+        yield {"web": state, "hub": state.hub, "looks": state.looks}
 
     app = Starlette(
         routes=[
             *(Route(path, endpoint) for path, endpoint in PUBLIC.items()),
-            *map(_route, dict.fromkeys(operation.path for operation in OPERATIONS)),
+            *_routes((operation.path, operation.method, handler(operation)) for operation in OPERATIONS),
+            *_routes((page.path, page.method, page_handler(page)) for page in PAGES),
         ],
         middleware=[
+            Middleware(Observation, state.runtime.metrics.requests),
             Middleware(Envelope),
+            Middleware(Bound, most=state.runtime.settings.max_requests),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=4),
             Middleware(ExceptionMiddleware, handlers={Exception: bug}),
         ],
@@ -47,13 +58,19 @@ def create_app(state: WebState) -> Starlette:
     )
     # An address has one form: with a slash at its end it is another, and nothing is there.
     app.router.redirect_slashes = False
+    app.state.probed = state
     return app
 
 
-def _route(path: str) -> Route:
+def _routes(table: Iterable[tuple[str, str, Endpoint]]) -> list[Route]:
     """One route for all methods of a path, so that a 405 names every one of them."""
-    handlers = {operation.method: handler(operation) for operation in OPERATIONS if operation.path == path}
+    handlers: dict[str, dict[str, Endpoint]] = {}
+    for path, method, endpoint in table:
+        handlers.setdefault(path, {})[method] = endpoint
+    return [_route(path, of_path) for path, of_path in handlers.items()]
 
+
+def _route(path: str, handlers: dict[str, Endpoint]) -> Route:
     async def dispatch(request: Request) -> Response:
         return await handlers["GET" if request.method == "HEAD" else request.method](request)
 

@@ -9,10 +9,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.accounts.keys import LOCAL_EMAIL
 from roadmap.accounts.store import Caller
 from roadmap.api.operation import Call, Limits, NoBody, Operation
 from roadmap.errors import Fault, Forbidden, Invalid, Unauthorized
 from roadmap.web.faults import MOST, faults_of, summary_of
+from roadmap.web.hosts import require_local_host
 from roadmap.web.state import WebState
 
 __all__ = ["handler"]
@@ -31,7 +33,7 @@ def handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         raw = await request.body()
         body = _read_body(operation, request, raw)
         query = _validate(operation.query, _parameters(request), "")
-        call = Call(request, caller.user_id, body, query, raw, _limits(state))
+        call = Call(request, caller.user_id, body, query, raw, _limits(state), caller.name)
         return await operation.endpoint(state.runtime.db, state.runtime.queue, call)
 
     return handle
@@ -45,7 +47,8 @@ def _limits(state: WebState) -> Limits:
 async def _caller(state: WebState, request: Request) -> Caller:
     """Who is behind `Authorization: Bearer`; the local user, who may do anything, of a machine with AUTH_MODE=none."""
     if state.local_user is not None:
-        return Caller(state.local_user, operator=True)
+        require_local_host(request, state.runtime.settings.host)
+        return Caller(state.local_user, operator=True, name=LOCAL_EMAIL)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise Unauthorized("send your API key as `Authorization: Bearer rk_…`")

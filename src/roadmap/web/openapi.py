@@ -26,6 +26,30 @@ _HEADERS = {
     "Idempotency-Key": (KEY, "Repeats of a request with the same key have one effect; kept for 24 hours."),
     "Last-Event-ID": (LAST_EVENT_ID, "The `id` of the last event that you got; goes before `after`."),
 }
+_TEXT = {"type": "string"}
+_CHECKS = {"type": "object", "additionalProperties": _TEXT}
+_HEALTH = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+_READINESS = {
+    "type": "object",
+    "properties": {"status": {"enum": ["ready", "unready"]}, "checks": _CHECKS},
+    "required": ["status", "checks"],
+}
+# What answers without an API key. Path: summary, statuses, content.
+_PROBES: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    "/health": (
+        "Tell whether this process answers", {"200": "It does"}, {"application/json": {"schema": _HEALTH}},
+    ),
+    "/ready": (
+        "Tell whether this process can serve",
+        {"200": "It can; `checks` names what is degraded", "503": "It cannot; `checks` says why"},
+        {"application/json": {"schema": _READINESS}},
+    ),
+    "/metrics": (
+        "Show the figures of this process, for Prometheus",
+        {"200": "Done"},
+        {"text/plain": {"schema": _TEXT}, "application/openmetrics-text": {"schema": _TEXT}},
+    ),
+}  # fmt: skip
 # Problems that any operation may answer with.
 _SHARED = ("400", "401", "403", "404", "405", "409", "413", "415", "422", "429", "500", "503")
 
@@ -42,7 +66,7 @@ def _rendered() -> bytes:
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     names, schemas = _schemas()
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, dict[str, Any]] = {path: {"get": _describe_probe(path)} for path in _PROBES}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, names, schemas)
     return {
@@ -85,6 +109,14 @@ def _describe(operation: Operation, names: Names, schemas: dict[str, Any]) -> di
         schema = names[operation.body, "validation"]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _describe_probe(path: str) -> dict[str, Any]:
+    summary, statuses, content = _PROBES[path]
+    answers: dict[str, Any] = {status: {"description": words, "content": content} for status, words in statuses.items()}
+    problem = {"$ref": "#/components/responses/Problem"}
+    refusals = dict.fromkeys(("401", "404", "503"), problem) if path == "/metrics" else {}
+    return {"operationId": path.strip("/"), "summary": summary, "security": [], "responses": answers | refusals}
 
 
 def _answers(operation: Operation, names: Names) -> dict[str, Any]:

@@ -16,6 +16,7 @@ ROADMAP = "/v1/roadmaps/{roadmap_id}"
 CONCEPT = ROADMAP + "/concepts/{concept_id}"
 ADMIN = "/v1/admin"
 DEAD_JOBS = ADMIN + "/dead-jobs"
+QUEUE = ADMIN + "/queues/{queue_name}"
 
 OPERATIONS = (
     Operation(
@@ -75,6 +76,48 @@ OPERATIONS = (
         "GET", DEAD_JOBS + "/{dead_job_id}", dead_jobs.read_dead_job, "Read a dead job", dead_jobs.DeadJobDetail,
         operator=True,
     ),
-    Operation("GET", ADMIN + "/workers", monitor.list_workers, "List processes", monitor.WorkerList, operator=True),
-    Operation("GET", ADMIN + "/queues", monitor.list_queues, "Show the queues", monitor.QueueList, operator=True),
+    Operation(
+        "GET", ADMIN + "/overview", monitor.read_overview, "See all at a glance", monitor.OverviewAnswer,
+        operator=True,
+    ),
+    Operation("GET", ADMIN + "/workers", monitor.list_workers, "List processes", monitor.WorkersAnswer, operator=True),
+    Operation("GET", ADMIN + "/queues", monitor.list_queues, "Show the queues", monitor.QueuesAnswer, operator=True),
+    Operation(
+        "GET", QUEUE + "/jobs", monitor.list_queued_jobs, "List the jobs of a queue", monitor.JobsAnswer, operator=True,
+    ),
+    Operation("POST", QUEUE + "/pause", monitor.pause_queue, "Pause a queue", monitor.PauseAnswer, operator=True),
+    Operation("POST", QUEUE + "/resume", monitor.resume_queue, "Resume a queue", monitor.PauseAnswer, operator=True),
+    Operation(
+        "GET", ADMIN + "/functions", monitor.list_functions, "Show what jobs took", monitor.FunctionsAnswer,
+        operator=True,
+    ),
+    Operation(
+        "GET", ADMIN + "/runs", monitor.list_all_runs, "List everybody's runs", monitor.RunsAnswer,
+        query=monitor.RunsQuery, operator=True,
+    ),
+    Operation(
+        "GET", ADMIN + "/runs/{run_id}", monitor.read_any_run, "Read all of a run", monitor.RunAnswer, operator=True,
+    ),
+    Operation(
+        "POST", ADMIN + "/runs/{run_id}/cancel", monitor.cancel_any_run, "Cancel anybody's run", monitor.RunAnswer,
+        operator=True,
+    ),
+    Operation(
+        "GET", ADMIN + "/roadmaps/{roadmap_id}", monitor.read_tree, "Read a roadmap as a tree", monitor.TreeAnswer,
+        operator=True,
+    ),
+    Operation(
+        "POST", ADMIN + "/roadmaps/{roadmap_id}/complete", monitor.complete_any_roadmap,
+        "Make what anybody's roadmap lacks", monitor.RunAnswer, 202, operator=True,
+    ),
+    Operation(
+        "GET", ADMIN + "/failures", monitor.list_failures, "Show what failed, by fault", monitor.FailuresAnswer,
+        operator=True,
+    ),
+    Operation("GET", ADMIN + "/model", monitor.read_model, "Show the model's use", monitor.ModelAnswer, operator=True),
+    Operation("GET", ADMIN + "/system", monitor.read_system, "Show the servers", monitor.SystemAnswer, operator=True),
+    Operation(
+        "GET", ADMIN + "/audit", monitor.list_audit, "List what operators did", monitor.AuditAnswer,
+        query=monitor.AuditQuery, operator=True,
+    ),
 )  # fmt: skip

@@ -1,31 +1,30 @@
-"""uvicorn, with our socket and a shutdown that ends event streams before it waits for requests."""
+"""uvicorn, with a shutdown that ends event streams before it waits for requests."""
 
 import math
 import socket
 import time
-from types import FrameType
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from roadmap.errors import Misconfigured
-from roadmap.heartbeat import Vitals, open_heartbeat
-from roadmap.settings import Settings
-from roadmap.signals import hand_over_signals, until_signal
-from roadmap.watchdog import open_watchdog
+from roadmap.heartbeat import Process, Vitals, open_heartbeat
+from roadmap.probes.listening import port_of
+from roadmap.probes.server import Server
+from roadmap.processes.house import House, Role
+from roadmap.signals import Stop
 from roadmap.web.app import create_app
 from roadmap.web.state import WebState, open_web
 
-__all__ = ["serve_web"]
+__all__ = ["WEB"]
 
 log = structlog.get_logger()
 
 TAKES_NOTHING_MS = 10_000
 
 
-class Server(uvicorn.Server):
-    """On the first signal this process turns unready. Once a balancer had its time to notice, it says bye to the event
+class WebServer(Server):
+    """Asked to leave, this process turns unready. Once a balancer had its time to notice, it says bye to the event
     streams, for which uvicorn would wait, and stops to listen."""
 
     def __init__(self, config: uvicorn.Config, state: WebState, drain: float) -> None:
@@ -37,11 +36,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit and sockets:
-            log.info("web_ready", port=sockets[0].getsockname()[1])
+            log.info("web_ready", port=port_of(sockets[0]))
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Repeated signals are harmless, a second one ends the drain, and the exit code is 0: uvicorn's own would drop
-        requests, and raise the signal again at the end."""
+    def leave(self) -> None:
+        """May be asked again: a second time ends the drain."""
         readiness = self._state.readiness
         drains = readiness.watched and not readiness.draining
         readiness.draining = True
@@ -58,52 +56,53 @@ class Server(uvicorn.Server):
 
     def _leave(self) -> None:
         self._state.hub.close()
+        self._state.live.close()
         self.should_exit = True
 
 
-@until_signal
-async def serve_web(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    with _listen(settings) as listener:
-        async with open_watchdog(settings.watchdog) as watchdog, open_web(settings) as state:
-            runtime = state.runtime
-            async with open_heartbeat(runtime.db, runtime.name, runtime.process, lambda: Vitals(watchdog.lag)):
-                # The grace is also for the requests that are under way at the end of the drain.
-                drain = min(settings.shutdown_drain, settings.shutdown_grace / 2)
-                server = Server(_configure(create_app(state), settings.shutdown_grace - drain), state, drain)
-                hand_over_signals()
-                await server.serve([listener])
+async def serve_web(house: House, stop: Stop) -> None:
+    """Serves until it is asked to stop."""
+    runtime, settings, listener = house.runtime, house.runtime.settings, house.listener
+    if listener is None:
+        raise ValueError("the API needs a socket")
+    _drop_who_takes_nothing(listener)
+    async with (
+        open_web(runtime, house.readiness) as state,
+        open_heartbeat(
+            runtime.db,
+            runtime.name_as(Process.WEB),
+            Process.WEB,
+            lambda: Vitals(house.watchdog.lag, entries=runtime.recorder.counters.entries),
+        ),
+    ):
+        # The grace is also for the requests that are under way at the end of the drain.
+        drain = min(settings.shutdown_drain, settings.shutdown_grace / 2)
+        server = WebServer(
+            _configure(create_app(state), settings.shutdown_grace - drain, settings.trusted_proxies), state, drain
+        )
+        stop.by(server.leave)
+        await server.serve([listener])
 
 
-def _configure(app: Starlette, grace: float) -> uvicorn.Config:
+WEB = Role(Process.WEB, serve_web)
+
+
+def _configure(app: Starlette, grace: float, proxies: str) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=max(1, int(grace)),
         timeout_keep_alive=65,
     )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _drop_who_takes_nothing(listener: socket.socket) -> None:
     """Its connections end when their client takes nothing any more: what is written for it waits in the system, and to
     close a connection in order waits for that."""
-    listener = _open_socket(settings)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKES_NOTHING_MS)
-    return listener
-
-
-def _open_socket(settings: Settings) -> socket.socket:
-    """One socket for IPv4 and IPv6 when no HOST is set: private networks may be IPv6 only."""
-    address = (settings.host, settings.port)
-    try:
-        if not settings.host and socket.has_dualstack_ipv6():
-            return socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        return socket.create_server(address, family=family, backlog=2048)
-    except OSError as exc:
-        raise Misconfigured(f"cannot listen on port {settings.port}: {exc.strerror}") from exc

@@ -1,0 +1,1 @@
+"""What operators did, and who tried to become one."""

@@ -1,0 +1,1 @@
+"""What jobs took, by function and minute."""

@@ -1,0 +1,1 @@
+"""How a process is made: one runtime, one loop, one owner of its signals, and any set of roles."""

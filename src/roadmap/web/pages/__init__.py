@@ -1,0 +1,1 @@
+"""The monitor's pages: HTML for operators."""
