@@ -49,7 +49,7 @@ image: setup ## build the image and run every process type from it; on Debian, a
 	@.venv/bin/pytest -q -m slow -p no:xdist --show-capture=no $(ARGS) tests/deploy/test_image.py
 
 browser: setup ## tests of the pages in a real Chromium, which has to be there
-	@.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements-browser.lock
+	@uv pip install -q -p .venv/bin/python --require-hashes -r requirements-browser.lock 2>/dev/null || .venv/bin/python -m pip install -q --require-hashes -r requirements-browser.lock
 	@.venv/bin/pytest -q -m browser -p no:xdist $(ARGS) tests/browser
 
 lock: ## resolve the requirements*.lock anew; needs uv, UPGRADE=--upgrade takes newer versions

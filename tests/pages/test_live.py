@@ -1,7 +1,6 @@
 """GET /monitor/live: what changes in a view, streamed to all who watch it."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -26,7 +25,7 @@ FAILURES = "/monitor/failures"
 
 
 class Watching:
-    """The messages of one stream, as they come."""
+    """The messages of one stream, as they come. How soon they do is measured in a browser (tests/browser)."""
 
     def __init__(self, messages: AsyncIterator[Any]) -> None:
         self._messages = messages
@@ -86,18 +85,15 @@ async def test_a_stream_begins_with_every_piece_of_its_view(view: Any, service: 
         assert "csrf" not in html
 
 
-async def test_a_failure_shows_within_a_second_and_its_end_as_well(own: Service) -> None:
+async def test_a_failure_shows_by_itself_and_so_does_its_end(own: Service) -> None:
     async with serving(own.api.state) as url, watching(url, own.olga, FAILURES) as stream:
         assert "later-fault" not in (await stream.pieces())["live_failures"]
-        began = time.monotonic()
         await add_dead_job(own.api.db, "j1", "later-fault")
         await stream.until("piece", "later-fault")
         assert (await stream.until("title"))["text"] == "(2) Failures · Roadmap"
-        appeared = time.monotonic() - began
         await own.api.db.execute("UPDATE dead_jobs SET status = 'discarded', resolved_at = now() WHERE job_id = 'j1'")
         gone = await stream.until("title", "(1)")
     assert gone["text"].startswith("(1)")
-    assert appeared < 1.5  # the machine of the tests is busy; the browser's test says a second
 
 
 async def test_what_did_not_change_is_not_sent_again(service: Service, url: str) -> None:

@@ -19,6 +19,7 @@ class _Look:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     until: float = 0.0
     value: Any = None
+    forgotten: int = 0
 
 
 class Looks:
@@ -35,8 +36,10 @@ class Looks:
             del self._known[next(iter(self._known))]
         async with known.lock:
             if time.monotonic() >= known.until:
+                forgotten = known.forgotten
                 known.value = await look()
-                known.until = time.monotonic() + seconds
+                # What was looked at before something was done is of no use after it.
+                known.until = time.monotonic() + seconds if known.forgotten == forgotten else 0.0
             seen: T = known.value
             return seen
 
@@ -46,3 +49,4 @@ class Looks:
         for known in self._known.values():
             if known.seconds <= SHORT:
                 known.until = 0.0
+                known.forgotten += 1

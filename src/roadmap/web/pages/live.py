@@ -20,8 +20,8 @@ __all__ = ["Listener", "Live", "Message", "open_live"]
 
 log = structlog.get_logger()
 
-PAUSE = 0.4  # seconds between two readings
-MOST_OF_THE_TIME = 0.1  # that reading one view may take of this process's
+PAUSE = 0.35  # seconds between two readings
+MOST_OF_THE_TIME = 0.25  # that reading one view may take of this process's
 READ_WITHIN = 5.0
 LONGEST_PAUSE = 5.0
 MOST_LISTENERS = 500
