@@ -55,3 +55,5 @@ browser: setup ## tests of the pages in a real Chromium, which has to be there
 lock: ## resolve the requirements*.lock anew; needs uv, UPGRADE=--upgrade takes newer versions
 	@$(LOCK) pyproject.toml --extra local --group dev --output-file requirements.lock
 	@$(LOCK) pyproject.toml $(TESTED) -o requirements-image.lock && $(LOCK) --group image $(TESTED) -o requirements-build.lock && $(LOCK) --group browser $(TESTED) -o requirements-browser.lock
+	@{ echo "# For buildpacks, which look for this name: what requirements-image.lock pins, by make lock."; \
+		sed -n 's/^\([a-z0-9].*==.*[^ ]\) *\\$$/\1/p' requirements-image.lock; echo .; } > requirements.txt

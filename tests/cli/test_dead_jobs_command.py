@@ -62,6 +62,18 @@ async def test_they_are_listed_as_a_table_as_json_and_by_group(roadmap: Run, dat
     assert json.loads(out) == []
 
 
+async def test_a_reader_who_has_seen_enough_is_no_fault(database_url: str, redis_url: str) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    environment = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM, "dead-jobs", "list", env=environment, stdout=writes, stderr=-1
+    )
+    os.close(writes)
+    assert (await process.communicate())[1] == b""
+    assert process.returncode == 0
+
+
 async def test_one_is_shown_with_its_payload_and_a_stranger_is_not_found(roadmap: Run, database: Database) -> None:
     ids = await _bury(database)
     code, out, _ = await roadmap("show", ids["j1"])

@@ -99,3 +99,9 @@ def test_no_stage_depends_on_a_builder_s_extensions() -> None:
     assert re.search(r"--mount|<<|^# *syntax=|latest", text, re.MULTILINE) is None
     assert {words.split(" AS ")[0] for name, words in dockerfile() if name == "FROM"} == {"${PYTHON_IMAGE}"}
     assert re.search(r"^ARG PYTHON_IMAGE=\S+/python:3\.1[1-9]\S*-slim", text, re.MULTILINE)
+
+
+def test_buildpacks_get_the_versions_of_the_image_and_the_project_itself() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert locked("requirements.txt") == locked("requirements-image.lock")
+    assert lines[-1] == "."

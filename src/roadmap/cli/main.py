@@ -33,8 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_module("roadmap.diagnostics").warn_on_stderr(_redact)
     try:
         code: int = getattr(import_module(f"roadmap.cli.{module}"), function)(arguments)
+        sys.stdout.flush()
     except (RoadmapError, ExceptionGroup) as exc:
         return _tell(exc)
+    except BrokenPipeError:  # `roadmap dead-jobs list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
     return code
