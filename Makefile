@@ -46,7 +46,7 @@ dependencies: setup ## packages that are missing, unused or only borrowed
 
 image: setup ## build the image and run every process type from it; on Debian, as root: installs buildah and podman
 	@tests/deploy/base_image.sh
-	@.venv/bin/pytest -q -m slow -p no:xdist --show-capture=no $(ARGS) tests/deploy/test_image.py
+	@.venv/bin/pytest -q -m image -p no:xdist --show-capture=no $(ARGS) tests/deploy/test_image.py
 
 browser: setup ## tests of the pages in a real Chromium, which has to be there
 	@uv pip install -q -p .venv/bin/python --require-hashes -r requirements-browser.lock 2>/dev/null || .venv/bin/python -m pip install -q --require-hashes -r requirements-browser.lock

@@ -25,7 +25,7 @@ MOST_MEGABYTES = 100  # beside what it is built on
 GRACE = 25
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.image,
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         not (shutil.which("podman") and shutil.which("buildah") and os.getuid() == 0),
