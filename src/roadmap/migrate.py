@@ -197,6 +197,14 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
             return
 
 
+# An index whose making was broken off stays, is kept up to date and never used; IF NOT EXISTS would take it for made.
+HALF_MADE = """
+SELECT format('DROP INDEX CONCURRENTLY IF EXISTS %s', indexrelid::regclass)
+FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE NOT indisvalid AND relnamespace = current_schema()::regnamespace AND $1 ~ ('\\m' || relname || '\\M')
+"""
+
+
 async def _run(connection: asyncpg.Connection, migration: Migration) -> None:
     line = (migration.version, migration.name, migration.sha256)
     if migration.in_transaction:
@@ -204,6 +212,8 @@ async def _run(connection: asyncpg.Connection, migration: Migration) -> None:
             await connection.execute(migration.sql)
             await connection.execute(INSERT_APPLIED, *line)
         return
+    for row in await connection.fetch(HALF_MADE, migration.sql):
+        await connection.execute(row[0])
     await connection.execute(migration.sql)
     await connection.execute(INSERT_APPLIED, *line)
 

@@ -17,9 +17,14 @@ from waiting import eventually
 from roadmap.migrate import Migration, read_migrations
 
 COMMAND = (str(PROGRAM), "migrate")
-CREATED = re.compile(r"^CREATE (?:TABLE|INDEX|UNIQUE INDEX) (\w+)", re.MULTILINE)
+CREATED = re.compile(r"^CREATE (?:TABLE|INDEX|UNIQUE INDEX) (?!CONCURRENTLY)(\w+)", re.MULTILINE)
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
 BLOCKED = f"{SESSIONS} AND wait_event_type = 'Lock'"
+HALF_MADE = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'roadmap-migrate'
+"""
 APPLIED = "SELECT version, name, sha256 FROM schema_migrations ORDER BY version"
 # Columns, their defaults, constraints, indexes and functions: all that the files make.
 SCHEMA = """
@@ -30,7 +35,8 @@ LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND relkind IN ('r', 'p')
 UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) || convalidated
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'index', indrelid::regclass::text, relname, pg_get_indexdef(indexrelid) || indisvalid
+FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relnamespace = 'public'::regnamespace
 UNION ALL SELECT 'function', '', proname, md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 ORDER BY 1, 2, 3
 """
@@ -86,6 +92,17 @@ async def obstacle(url: str, name: str) -> AsyncIterator[None]:
         await connection.execute(f"BEGIN; CREATE TABLE {name} (obstacle int)")
         yield
         await connection.execute("ROLLBACK")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def old_look(url: str) -> AsyncIterator[None]:
+    """A transaction that looked at the database: an index that is made beside the others' work waits for its end."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT")
+        yield
     finally:
         await connection.close()
 
@@ -156,4 +173,27 @@ async def test_a_migration_that_is_killed_half_way_through_a_file_converges_when
     again = await migrating(release, "migrate:again")
     assert await again.exits(within=60) == 0
     assert re.findall(APPLIES, again.text()) == FILES[FILES.index(file) :]
+    await check_current(onlooker, database_url)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("F28")
+@pytest.mark.parametrize("how", ["killed", "kept waiting"])
+async def test_an_index_that_was_half_made_is_made_anew(
+    how: str, release: Stack, onlooker: asyncpg.Connection, empty_url: str, database_url: str
+) -> None:
+    async def is_half_made() -> bool:
+        return bool(await onlooker.fetchval(HALF_MADE))
+
+    async with old_look(empty_url):
+        first = await migrating(release, "migrate:first")
+        await eventually(is_half_made, "an index waits for who has looked before it")
+        if how == "killed":
+            await release.kill("migrate:first")
+            await onlooker.fetch(TERMINATE)  # it would not notice before the index is made
+            assert await is_half_made()
+        else:
+            await eventually(lambda: "migration_waits_for_lock" in first.text(), "it gives way", within=30)
+    again = await migrating(release, "migrate:again")
+    assert await again.exits(within=60) == 0
     await check_current(onlooker, database_url)
