@@ -6,6 +6,7 @@ the time of its retry. A claim that ran out is fenced here, so that its late wri
 
 import time
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 import structlog
 
@@ -24,15 +25,17 @@ EVERY = 2.0
 AT_ONCE = 500
 ROUNDS = 20
 
-IS_OVERDUE = """
-SELECT EXISTS (SELECT FROM runs WHERE due_at <= now() AND (claimed_by IS NULL OR $1))
-    OR EXISTS (SELECT FROM content WHERE due_at <= now() AND (claimed_by IS NULL OR $1))
+# Whatever is overdue now is taken, and no more. A look that waits at a locked table keeps the time at which it began: a
+# lease that ran out meanwhile could not be extended, and whoever holds it waits at the same table.
+LOOK = """
+SELECT now() AS at, EXISTS (SELECT FROM runs WHERE due_at <= now() AND (claimed_by IS NULL OR $1))
+    OR EXISTS (SELECT FROM content WHERE due_at <= now() AND (claimed_by IS NULL OR $1)) AS overdue
 """
 
 # What comes back stands in its learner's line, too: an emptied Redis must not turn the many first come, first served.
 SWEEP_RUNS = """
 WITH overdue AS (
-    SELECT id FROM runs WHERE due_at <= now() AND (claimed_by IS NULL OR $2)
+    SELECT id FROM runs WHERE due_at <= $3 AND (claimed_by IS NULL OR $2)
     ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), swept AS (
     UPDATE runs SET
@@ -48,7 +51,7 @@ SELECT id, claim, row_number() OVER (PARTITION BY user_id ORDER BY id)::int - 1 
 # A piece whose run ended while its plan was committed is open and not wanted: it leaves the outbox here.
 SWEEP_CONTENT = """
 WITH overdue AS (
-    SELECT roadmap_id, concept_id, kind FROM content WHERE due_at <= now() AND (claimed_by IS NULL OR $2)
+    SELECT roadmap_id, concept_id, kind FROM content WHERE due_at <= $3 AND (claimed_by IS NULL OR $2)
     ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), swept AS (
     UPDATE content SET
@@ -89,10 +92,11 @@ class Sweeper:
         """
         try:
             claims = self._may_take_claims()
-            if not await self._db.fetchval(IS_OVERDUE, claims) or not await self._queue.ping():
+            look = await self._db.fetchrow(LOOK, claims)
+            if not (look and look["overdue"] and await self._queue.ping()):
                 return
             for _ in range(ROUNDS):
-                if await self._sweep(claims) < AT_ONCE:
+                if await self._sweep(claims, look["at"]) < AT_ONCE:
                     return
         except Outage:
             self._well_since = None
@@ -104,10 +108,10 @@ class Sweeper:
             self._well_since = now
         return now - self._well_since >= self._patience
 
-    async def _sweep(self, claims: bool) -> int:
-        """The number of rows that were overdue."""
-        runs = await self._db.fetch(SWEEP_RUNS, AT_ONCE, claims)
-        pieces = await self._db.fetch(SWEEP_CONTENT, AT_ONCE, claims)
+    async def _sweep(self, claims: bool, at: datetime) -> int:
+        """The number of rows that were overdue then."""
+        runs = await self._db.fetch(SWEEP_RUNS, AT_ONCE, claims, at)
+        pieces = await self._db.fetch(SWEEP_CONTENT, AT_ONCE, claims, at)
         jobs: list[Job] = [draft_job(row["id"], row["claim"], row["behind"] * DRAFT_PLACES) for row in runs]
         for row in pieces:
             jobs += write_jobs(row["run_id"], [(row["concept_id"], row["claims"])], row["behind"])
