@@ -105,6 +105,13 @@ def test_what_cannot_work_is_told_in_words_and_exits_with_2(
     assert "Traceback" not in answer.stderr
 
 
+def test_what_a_plain_installation_lacks_is_named() -> None:
+    plain = "import sys; sys.modules['rich'] = None; from roadmap.cli import main; sys.exit(main(['demo']))"
+    run = subprocess.run([sys.executable, "-c", plain], capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 2
+    assert run.stderr == "roadmap: misconfigured: `dev` and `demo` need an extra: `pip install 'roadmap[local]'`\n"
+
+
 def test_the_demo_makes_a_roadmap_shows_it_and_leaves_nothing_running(data_dir: Path) -> None:
     answer = roadmap("demo", "Learn [statistics] in 8 weeks, 4 hours a week", "--data-dir", str(data_dir))
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from roadmap.cli.demo import Show, build_and_show
 from roadmap.diagnostics import configure_diagnostics
 from roadmap.embedded.output import Show as Output
 from roadmap.embedded.output import prefix_lines, write_files
@@ -20,6 +19,11 @@ from roadmap.errors import Misconfigured
 from roadmap.migrate import migrate
 from roadmap.redaction import Redactor
 from roadmap.settings import Settings, read_settings
+
+try:
+    from roadmap.cli.demo import Show, build_and_show
+except ModuleNotFoundError as exc:
+    raise Misconfigured("`dev` and `demo` need an extra: `pip install 'roadmap[local]'`") from exc
 
 __all__ = ["demo", "dev"]
 
