@@ -1,9 +1,6 @@
 # Each target brings .venv up to date by itself; PYTHON=python3.13 makes it from another Python than python3.
 PYTHON ?= python3
 GOAL ?= Learn SQL in six weeks, 5 hours a week
-LOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--annotation-style line --custom-compile-command "make lock" --quiet $(UPGRADE)
-TESTED := --constraint requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test faults check lint types contracts dead-code dependencies lock image browser
@@ -52,8 +49,5 @@ browser: setup ## tests of the pages in a real Chromium, which has to be there
 	@uv pip install -q -p .venv/bin/python --require-hashes -r requirements-browser.lock 2>/dev/null || .venv/bin/python -m pip install -q --require-hashes -r requirements-browser.lock
 	@.venv/bin/pytest -q -m browser -p no:xdist $(ARGS) tests/browser
 
-lock: ## resolve the requirements*.lock anew; needs uv, UPGRADE=--upgrade takes newer versions
-	@$(LOCK) pyproject.toml --extra local --group dev --output-file requirements.lock
-	@$(LOCK) pyproject.toml $(TESTED) -o requirements-image.lock && $(LOCK) --group image $(TESTED) -o requirements-build.lock && $(LOCK) --group browser $(TESTED) -o requirements-browser.lock
-	@{ echo "# For buildpacks, which look for this name: what requirements-image.lock pins, by make lock."; \
-		sed -n 's/^\([a-z0-9].*==.*[^ ]\) *\\$$/\1/p' requirements-image.lock; echo .; } > requirements.txt
+lock: ## resolve all the requirements anew; needs uv, UPGRADE=--upgrade takes newer versions
+	@UPGRADE=$(UPGRADE) scripts/lock.sh

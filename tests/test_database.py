@@ -353,3 +353,14 @@ async def test_a_transaction_that_does_not_end_is_ended_and_its_locks_are_free(d
                         await asyncio.sleep(0.05)
                 await tx.execute("SELECT 1")
         assert await db.fetch("SELECT id FROM users") == []
+
+
+@pytest.mark.fault("F17")
+async def test_what_is_urgent_does_not_wait_for_a_connection(database_url: str) -> None:
+    pool = Pool(url=database_url, size=2, name="roadmap-tests", reserved=1, acquire_timeout=0.3)
+    async with open_database(pool) as db:
+        async with db.transaction():
+            with pytest.raises(Outage, match="does not answer"):
+                await db.fetchval("SELECT 1")
+            assert await db.urgent.fetchval("SELECT 1") == 1
+        assert await db.fetchval("SELECT 1") == 1

@@ -42,6 +42,16 @@ def test_ids_are_unique_and_those_of_later_milliseconds_sort_later() -> None:
     assert first < last
 
 
+def test_ids_that_are_made_a_microsecond_apart_stand_in_their_order() -> None:
+    made = []
+    for _ in range(2_000):
+        made.append(new_id())
+        until = time.time_ns() + 1_000
+        while time.time_ns() < until:
+            pass
+    assert made == sorted(made)
+
+
 def test_all_bits_but_version_and_variant_vary() -> None:
     ids = [new_id().int for _ in range(1_000)]
     ever, always = 0, (1 << 128) - 1

@@ -56,23 +56,30 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """How a process connects. Times in seconds."""
+    """How a process connects. Times in seconds. `reserved` of its connections are for `Database.urgent` alone."""
 
     url: str
     size: int
     name: str
+    reserved: int = 0
     behind_transaction_pooler: bool = False
     acquire_timeout: float = 5.0
     statement_timeout: float = 15.0
 
 
 class Database:
-    """Runs single statements and short transactions. Raises Outage when PostgreSQL is away or the pool stays full."""
+    """Runs single statements and short transactions. Raises Outage when PostgreSQL is away or the pool stays full.
 
-    def __init__(self, pool: RawPool, acquire_timeout: float) -> None:
+    `urgent` is the same pool, for what must not wait until others give their connections back: one that may be stuck
+    behind a lock for seconds. It is the database itself where nothing is reserved.
+    """
+
+    def __init__(self, pool: RawPool, acquire_timeout: float, reserved: int = 0) -> None:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
         self._asking = 0
+        self._free = asyncio.Semaphore(pool.get_max_size() - reserved)
+        self.urgent: Database = Database(pool, acquire_timeout) if reserved else self
 
     async def fetch(self, query: str, *args: Any) -> list[Row]:
         return await self._run(lambda connection: connection.fetch(query, *args))
@@ -116,7 +123,7 @@ class Database:
             raise Outage("too many wait for the database", retry_in=2)
         self._asking += 1
         try:
-            async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
+            async with self._turn(), self._pool.acquire(timeout=self._acquire_timeout) as connection:
                 yield connection
         except _LOST_RACE as exc:
             raise Outage("another transaction was in the way", retry_in=0.1) from exc
@@ -124,6 +131,16 @@ class Database:
             raise Outage("the database does not answer", retry_in=2) from exc
         finally:
             self._asking -= 1
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises TimeoutError. Who has its turn finds a connection, unless something urgent holds more than its own."""
+        async with asyncio.timeout(self._acquire_timeout):
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 def like_pattern(text: str | None) -> str | None:
@@ -142,7 +159,7 @@ async def open_database(pool: Pool) -> AsyncIterator[Database]:
     """
     raw = await _connect(pool)
     try:
-        yield Database(raw, pool.acquire_timeout)
+        yield Database(raw, pool.acquire_timeout, pool.reserved)
     finally:
         await _close(raw)
 

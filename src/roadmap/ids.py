@@ -27,10 +27,11 @@ class Prefix(StrEnum):
 
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (noise >> 62 & 0xFFF) << 64 | 0b10 << 62
+    """A UUIDv7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, 12 of the part of a millisecond (6.2, method 3), so that
+    the ids of one process stand in their order, and 62 random bits."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    part, noise = (rest << 12) // 1_000_000, int.from_bytes(os.urandom(8), "big")
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | part << 64 | 0b10 << 62
     return UUID(int=value | noise & 0x3FFF_FFFF_FFFF_FFFF)
 
 

@@ -139,6 +139,7 @@ def pool(settings: Settings, *roles: Process) -> Pool:
         url=settings.database_url.get_secret_value(),
         size=sum(_pool_size(settings, role) for role in roles),
         name=f"roadmap-{title(roles)}",
+        reserved=1 if Process.CONTENT in roles else 0,  # for leases
         behind_transaction_pooler=settings.behind_transaction_pooler,
         acquire_timeout=3.0 if set(roles) == {Process.WEB} else 5.0,
         statement_timeout=_limit(roles),

@@ -171,7 +171,8 @@ async def _follow_cancellations(queue: Queue, leases: Leases) -> None:
 @asynccontextmanager
 async def open_leases(db: Database, queue: Queue, worker: str, lease: float) -> AsyncIterator[Leases]:
     """`worker` names this process in `claimed_by`. The death of the heartbeat ends the process: it must not work on."""
-    leases = Leases(db, worker, lease)
+    # Jobs that wait for a lock hold their connections: others' leases must not run out over that.
+    leases = Leases(db.urgent, worker, lease)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in (leases.keep(), _follow_cancellations(queue, leases))]
         try:
