@@ -99,7 +99,7 @@ def test_every_command_helps(command: str) -> None:
 def test_what_cannot_work_is_told_in_words_and_exits_with_2(
     arguments: list[str], environment: dict[str, str], words: str
 ) -> None:
-    answer = roadmap(*arguments, **environment)
+    answer = roadmap(*arguments, **{"PORT": "0", **environment})
     assert answer.returncode == 2
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr

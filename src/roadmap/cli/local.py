@@ -143,6 +143,7 @@ def _free_port() -> int:
 
 def _tell_urls(settings: Settings, servers: Servers) -> None:
     print(f"\n  API         http://127.0.0.1:{settings.port}  (/openapi.json, /ready)")
+    print(f"  Monitor     http://127.0.0.1:{settings.port}/monitor")
     named = settings.database_url.get_secret_value()
     for name, url in (("PostgreSQL", servers.database_url), ("Redis", servers.redis_url)):
         print(f"  {name:10}  {Redactor().text(url) if named else url}")  # our own have no passwords
