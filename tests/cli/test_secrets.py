@@ -50,7 +50,7 @@ COMMANDS = [
 ]  # fmt: skip
 PATHS = [
     "/health", "/ready", "/metrics", "/openapi.json", "/nothing", "/v1/roadmaps?limit=0", "/v1/roadmaps?status=x",
-    "/v1/admin/workers", "/v1/admin/queues", "/v1/admin/dead-jobs", "/v1/admin/dead-jobs/groups", "/v1/runs/run_x",
+    "/v1/admin/workers", "/v1/admin/queues", "/v1/admin/dead-jobs", "/v1/runs/run_x",
 ]  # fmt: skip
 
 

@@ -63,7 +63,7 @@ async def test_two_failed_quizzes_are_listed_retried_by_command_and_then_nothing
     }
     detail = (await whole.api.get(f"/v1/admin/dead-jobs/{found[0]['id']}")).json()
     assert "write_quiz" in detail["traceback"]
-    groups = (await whole.api.get("/v1/admin/dead-jobs/groups")).json()
+    groups = (await whole.api.get("/v1/admin/failures")).json()
     assert [(group["fingerprint"], group["count"]) for group in groups["data"]] == [(found[0]["fingerprint"], 2)]
     code, listed = await command(whole, "dead-jobs", "list")
     assert code == 0

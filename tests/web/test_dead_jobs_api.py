@@ -57,8 +57,9 @@ async def test_pages_and_filters(operator: httpx.AsyncClient, dead: dict[str, st
     fingerprint = first["data"][0]["fingerprint"]
     assert len((await page(operator, fingerprint=fingerprint))["data"]) in {1, 5}
     assert (await page(operator, status="discarded"))["data"] == []
-    groups = (await operator.get(f"{PATH}/groups")).json()
-    assert ([group["count"] for group in groups["data"]], groups["total"]) == ([5, 1], 2)
+    failures = (await operator.get("/v1/admin/failures")).json()
+    assert [group["count"] for group in failures["data"]] == [5, 1]
+    assert (failures["groups"], failures["dead_jobs"]) == (2, 6)
 
 
 @pytest.mark.parametrize(

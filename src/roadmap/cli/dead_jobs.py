@@ -10,11 +10,10 @@ from roadmap.cli.rows import print_rows
 from roadmap.database import Database, open_database
 from roadmap.dead_jobs import store
 from roadmap.dead_jobs.model import DeadJobStatus, Selection
-from roadmap.errors import NotFound
-from roadmap.ids import Prefix, parse_id
+from roadmap.ids import Prefix, parse_id, show_id
 from roadmap.migrate import require_schema
-from roadmap.monitor import actions
-from roadmap.monitor.dead_jobs import show_dead_job, show_detail, show_group, show_outcome
+from roadmap.monitor import actions, showing
+from roadmap.monitor.service.failures import list_dead, read_dead
 from roadmap.queue.client import Queue, open_queue
 from roadmap.runs.retry import Outcome
 from roadmap.runtime import Process, pool, require_servers
@@ -33,8 +32,8 @@ def list_all(arguments: Namespace) -> int:
     async def work(db: Database, _queue: Queue) -> int:
         status = None if arguments.status == "all" else DeadJobStatus(arguments.status)
         filters = store.Filters(status, arguments.function, arguments.fingerprint)
-        found = await store.list_dead_jobs(db, filters, None, arguments.limit)
-        print_rows([show_dead_job(dead) for dead in found], LIST, as_json=arguments.json)
+        page = await list_dead(db, filters, None, arguments.limit)
+        print_rows(showing.show(page.data), LIST, as_json=arguments.json)
         return 0
 
     return run(work)
@@ -43,7 +42,7 @@ def list_all(arguments: Namespace) -> int:
 def list_groups(arguments: Namespace) -> int:
     async def work(db: Database, _queue: Queue) -> int:
         groups = await store.list_groups(db, MOST_GROUPS)
-        print_rows([show_group(group) for group in groups], GROUPS, as_json=arguments.json)
+        print_rows(showing.show(groups), GROUPS, as_json=arguments.json)
         return 0
 
     return run(work)
@@ -53,10 +52,8 @@ def show(arguments: Namespace) -> int:
     """Raises NotFound."""
 
     async def work(db: Database, _queue: Queue) -> int:
-        dead = await store.find_dead_job(db, parse_id(Prefix.DEAD_JOB, arguments.id))
-        if dead is None:
-            raise NotFound("no such dead job")
-        _print_detail(show_detail(dead))
+        view = await read_dead(db, parse_id(Prefix.DEAD_JOB, arguments.id))
+        _print_detail(showing.show(view))
         return 0
 
     return run(work)
@@ -84,8 +81,8 @@ async def _until_done(arguments: Namespace, work: Callable[[Selection], Awaitabl
     while outcome.more and outcome.done:
         outcome = await work(Selection(ids, arguments.fingerprint))
         done += outcome.done
-    for skipped in show_outcome(outcome)["skipped"]:
-        print(f"{skipped['id']}  {skipped['reason']}")
+    for skipped in outcome.skipped:
+        print(f"{show_id(Prefix.DEAD_JOB, skipped.id)}  {skipped.reason}")
     print(f"{done} {arguments.done}, {outcome.left} left")
     return 1 if outcome.left else 0
 
@@ -109,5 +106,5 @@ async def _with_servers(work: Work) -> int:
 def _print_detail(shown: dict[str, Any]) -> None:
     traceback = shown.pop("traceback")
     for name, value in shown.items():
-        print(f"{name:12} {'-' if value is None else value}")
+        print(f"{name:13} {'-' if value is None else value}")
     print(f"\n{traceback}" if traceback else "\nno traceback: no code raised anything")

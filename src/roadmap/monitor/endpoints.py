@@ -16,7 +16,6 @@ from roadmap.errors import NotFound
 from roadmap.heartbeat import Process
 from roadmap.ids import Prefix, parse_id, show_id
 from roadmap.monitor import actions, service
-from roadmap.monitor.looks import Looks
 from roadmap.monitor.model.failures import AuditRow, FailureList
 from roadmap.monitor.model.functions import FunctionList
 from roadmap.monitor.model.processes import WorkerList
@@ -24,7 +23,7 @@ from roadmap.monitor.model.queues import JobsInLine, Overview, PauseView, QueueL
 from roadmap.monitor.model.runs import RoadmapTree, RunFilters, RunRow, RunView
 from roadmap.monitor.model.system import ModelView, SystemView
 from roadmap.monitor.service.queues import QUEUES
-from roadmap.monitor.showing import answer, show
+from roadmap.monitor.showing import answer, looks_of, show
 from roadmap.queue.client import Queue
 from roadmap.runs.model import RunKind, RunStatus
 
@@ -74,7 +73,7 @@ class OverviewAnswer(RootModel[Overview]):
 
 async def read_overview(db: Database, queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """The service at one glance."""
-    return answer(await service.read_overview(db, queue, _looks(call)))
+    return answer(await service.read_overview(db, queue, looks_of(call)))
 
 
 class QueuesAnswer(RootModel[QueueList]):
@@ -83,7 +82,7 @@ class QueuesAnswer(RootModel[QueueList]):
 
 async def list_queues(db: Database, queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """The queues as they stand, also without a worker. PostgreSQL knows the work even where Redis lost its jobs."""
-    return answer(await service.read_queues(db, queue, _looks(call)))
+    return answer(await service.read_queues(db, queue, looks_of(call)))
 
 
 class JobsAnswer(RootModel[JobsInLine]):
@@ -103,7 +102,7 @@ async def pause_queue(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) 
     """Its workers take no more jobs: they hear of it within five seconds. What runs goes on, what comes waits."""
     name = _queue_name(call)
     changed = await actions.pause_queue(db, name, actor_of(call))
-    _looks(call).forget()
+    looks_of(call).forget()
     return answer(PauseView(name, paused=True, changed=changed))
 
 
@@ -111,7 +110,7 @@ async def resume_queue(db: Database, _queue: Queue, call: Call[NoBody, NoQuery])
     """Its workers take jobs again, within five seconds."""
     name = _queue_name(call)
     changed = await actions.resume_queue(db, name, actor_of(call))
-    _looks(call).forget()
+    looks_of(call).forget()
     return answer(PauseView(name, paused=False, changed=changed))
 
 
@@ -122,7 +121,7 @@ class WorkersAnswer(RootModel[WorkerList]):
 async def list_workers(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """Every process by its last heartbeat, the latest first, at most 500, and what it holds. One that ends as it should
     leaves the list; one that died stays for a day."""
-    return answer(await service.read_workers(db, _looks(call)))
+    return answer(await service.read_workers(db, looks_of(call)))
 
 
 class FunctionsAnswer(RootModel[FunctionList]):
@@ -131,7 +130,7 @@ class FunctionsAnswer(RootModel[FunctionList]):
 
 async def list_functions(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """What jobs took, by function, and how many failed: an hour, a day, and the hours of seven days."""
-    return answer(await service.read_functions(db, _looks(call)))
+    return answer(await service.read_functions(db, looks_of(call)))
 
 
 class RunsQuery(PageQuery):
@@ -182,7 +181,7 @@ async def cancel_any_run(db: Database, queue: Queue, call: Call[NoBody, NoQuery]
     """Ends an active run, whoever's it is; what is ready stays. A run that has ended is answered as it is."""
     run_id = call.path_id(Prefix.RUN, "run_id")
     await actions.cancel_run(db, queue, run_id, actor_of(call))
-    _looks(call).forget()
+    looks_of(call).forget()
     return answer(await service.read_run(db, run_id))
 
 
@@ -199,7 +198,7 @@ async def complete_any_roadmap(db: Database, queue: Queue, call: Call[NoBody, No
     """Starts a run that makes what is missing or has failed, and only that. 409 while a run is active, and when nothing
     is missing."""
     run_id = await actions.complete_roadmap(db, queue, call.path_id(Prefix.ROADMAP, "roadmap_id"), actor_of(call))
-    _looks(call).forget()
+    looks_of(call).forget()
     shown = show(await service.read_run(db, run_id))
     return JSONAnswer(shown, status_code=202, headers={"Location": f"/v1/admin/runs/{show_id(Prefix.RUN, run_id)}"})
 
@@ -210,7 +209,7 @@ class FailuresAnswer(RootModel[FailureList]):
 
 async def list_failures(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """What nobody has dealt with, grouped by fault, with its last twenty-four hours."""
-    return answer(await service.list_failures(db, _looks(call)))
+    return answer(await service.list_failures(db, looks_of(call)))
 
 
 class ModelAnswer(RootModel[ModelView]):
@@ -219,7 +218,7 @@ class ModelAnswer(RootModel[ModelView]):
 
 async def read_model(db: Database, queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """What the model was asked, how it answered, and what that cost."""
-    return answer(await service.read_model(db, queue, _looks(call)))
+    return answer(await service.read_model(db, queue, looks_of(call)))
 
 
 class SystemAnswer(RootModel[SystemView]):
@@ -228,7 +227,7 @@ class SystemAnswer(RootModel[SystemView]):
 
 async def read_system(db: Database, queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """PostgreSQL, the log's pipeline and Redis."""
-    return answer(await service.read_system(db, queue, _looks(call)))
+    return answer(await service.read_system(db, queue, looks_of(call)))
 
 
 class AuditQuery(PageQuery):
@@ -248,11 +247,6 @@ async def list_audit(db: Database, _queue: Queue, call: Call[NoBody, AuditQuery]
     query = call.query
     page = await service.list_audit(db, Filters(query.action, query.actor, query.subject), query.after, query.limit)
     return page_answer(call, show(page.data), page.next_cursor)
-
-
-def _looks(call: Call[NoBody, NoQuery]) -> Looks:
-    looks: Looks = call.request.state.looks
-    return looks
 
 
 def _queue_name(call: Call[NoBody, NoQuery]) -> Process:

@@ -5,8 +5,15 @@ from datetime import date, datetime
 from typing import Any
 
 from roadmap.api.answers import JSONAnswer, utc
+from roadmap.api.operation import Call
+from roadmap.monitor.looks import Looks
 
-__all__ = ["answer", "show"]
+__all__ = ["answer", "looks_of", "show"]
+
+
+def looks_of(call: Call[Any, Any]) -> Looks:
+    looks: Looks = call.request.state.looks
+    return looks
 
 
 def answer(view: object) -> JSONAnswer:

@@ -57,23 +57,19 @@ OPERATIONS = (
         headers=("Idempotency-Key",),
     ),
     Operation(
-        "GET", DEAD_JOBS, dead_jobs.list_dead_jobs, "List dead jobs", dead_jobs.DeadJobList,
+        "GET", DEAD_JOBS, dead_jobs.list_dead_jobs, "List dead jobs", dead_jobs.DeadJobsAnswer,
         query=dead_jobs.DeadJobsQuery, operator=True,
     ),
     Operation(
-        "GET", DEAD_JOBS + "/groups", dead_jobs.list_dead_job_groups, "List dead jobs by fault", dead_jobs.GroupList,
-        operator=True,
-    ),
-    Operation(
-        "POST", DEAD_JOBS + "/retry", dead_jobs.retry_dead_jobs, "Retry dead jobs", dead_jobs.OutcomeModel,
+        "POST", DEAD_JOBS + "/retry", dead_jobs.retry_dead_jobs, "Retry dead jobs", dead_jobs.OutcomeAnswer,
         body=dead_jobs.SelectDeadJobs, operator=True,
     ),
     Operation(
-        "POST", DEAD_JOBS + "/discard", dead_jobs.discard_dead_jobs, "Discard dead jobs", dead_jobs.OutcomeModel,
+        "POST", DEAD_JOBS + "/discard", dead_jobs.discard_dead_jobs, "Discard dead jobs", dead_jobs.OutcomeAnswer,
         body=dead_jobs.SelectDeadJobs, operator=True,
     ),
     Operation(
-        "GET", DEAD_JOBS + "/{dead_job_id}", dead_jobs.read_dead_job, "Read a dead job", dead_jobs.DeadJobDetail,
+        "GET", DEAD_JOBS + "/{dead_job_id}", dead_jobs.read_dead_job, "Read a dead job", dead_jobs.DeadJobAnswer,
         operator=True,
     ),
     Operation(

@@ -38,7 +38,7 @@ class FailureList:
 
 @dataclass(frozen=True, slots=True)
 class DeadRow:
-    """`job_id` is its id on the queue; null for a run's draft and for a piece of content."""
+    """`job_id` is its id on the queue; null for a run's draft and for a piece of content, whose own state tells it."""
 
     id: str
     status: DeadJobStatus
@@ -66,11 +66,10 @@ class DeadPage:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadView:
+class DeadView(DeadRow):
     """One with everything. `raw` is the beginning of a payload that could not be read; `siblings` are the others of
     its fault that are still dead."""
 
-    job: DeadRow
     payload: dict[str, Any] | None
     raw: str | None
     traceback: str | None

@@ -57,7 +57,7 @@ async def read_dead(db: Database, dead_job_id: UUID) -> DeadView:
         owner = await store.find_owner(db, dead.roadmap_id)
         titles = await concept_titles(db, dead.roadmap_id)
     return DeadView(
-        job=shown,
+        **{name: getattr(shown, name) for name in DeadRow.__slots__},
         payload=dead.payload,
         raw=None if dead.raw is None else dead.raw.decode(errors="backslashreplace"),
         traceback=dead.traceback,

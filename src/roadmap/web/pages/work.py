@@ -147,8 +147,6 @@ async def dead_jobs(tools: Tools, ask: Ask) -> Seen:
     fingerprint = ask.ids.get("fingerprint")
     if fingerprint is not None and not FINGERPRINT.fullmatch(fingerprint):
         raise NotFound("no such group")
-    if fingerprint is not None and not FINGERPRINT.fullmatch(fingerprint):
-        raise NotFound("no such group")
     status = _member(DeadJobStatus, asked["status"])
     filters = DeadFilters(status, asked["function"] or None, fingerprint, asked["code"] or None)
     page = await list_dead(tools.db, filters, asked["after"] or None, ON_A_PAGE)
@@ -164,8 +162,8 @@ async def dead_jobs(tools: Tools, ask: Ask) -> Seen:
 
 async def dead_job(tools: Tools, ask: Ask) -> Seen:
     view = await read_dead(tools.db, parse_id(Prefix.DEAD_JOB, ask.ids["dead_job_id"]))
-    group = (view.job.code.replace("_", " ").capitalize(), f"/monitor/failures/groups/{view.job.fingerprint}")
-    what = (view.job.kind or view.job.function or "job").replace("_", " ")
+    group = (view.code.replace("_", " ").capitalize(), f"/monitor/failures/groups/{view.fingerprint}")
+    what = (view.kind or view.function or "job").replace("_", " ")
     title = f"{what.capitalize()}: {view.concept_title}" if view.concept_title else what.capitalize()
     return Seen({"view": view}, _title(title), (("Failures", "/monitor/failures"), group))
 
