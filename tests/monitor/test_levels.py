@@ -3,7 +3,7 @@
 import pytest
 
 from roadmap.heartbeat import Process
-from roadmap.monitor.levels import OBJECTIVES, Situation, judge, worst
+from roadmap.monitor.levels import OBJECTIVES, Situation, judge, judge_model, worst
 from roadmap.monitor.model import Health
 
 CONTENT = OBJECTIVES[Process.CONTENT]
@@ -31,6 +31,23 @@ def test_the_level_of_a_queue_has_a_reason_unless_it_is_green(situation: Situati
     assert found is level
     assert reason in "; ".join(reasons)
     assert bool(reasons) is (level is not Health.GREEN)
+
+
+@pytest.mark.parametrize(
+    ("calls", "outages", "level"),
+    [
+        (0, 0, None),
+        (2, 2, None),
+        (3, 3, Health.RED),
+        (20, 20, Health.RED),
+        (20, 19, Health.AMBER),
+        (20, 10, Health.AMBER),
+        (20, 9, None),
+    ],
+)
+def test_a_provider_is_away_when_the_latest_calls_say_so(calls: int, outages: int, level: Health | None) -> None:
+    found = judge_model(calls, outages)
+    assert (found and found[0]) == level
 
 
 def test_the_worst_counts() -> None:

@@ -25,6 +25,11 @@ async def test_the_overview_tells_what_is_wrong_and_what_goes_on(watched: Watche
     seen = await watched.get("/overview")
     assert seen["level"] == "red"
     assert seen["queues"][0]["reasons"] == ["no worker serves it, and work waits"]
+    assert seen["reasons"] == [
+        "content: no worker serves it, and work waits",
+        "logs: no worker serves it",
+        "dead jobs wait for an operator",
+    ]
     assert (seen["dead_jobs"], [group["code"] for group in seen["failures"]]) == (1, ["model_malformed"])
     assert {count["status"]: count["count"] for count in seen["open_runs"]} == {
         "queued": 0,
@@ -36,6 +41,20 @@ async def test_the_overview_tells_what_is_wrong_and_what_goes_on(watched: Watche
     assert (len(seen["minutes"]), len(seen["hours"])) == (60, 24)
     assert sum(point["succeeded"] for point in seen["minutes"]) == 15
     assert sum(point["failed"] for point in seen["hours"]) == 5
+
+
+CUT_OFF = """
+INSERT INTO model_calls (id, run_id, claim, purpose, provider, model, prompt_hash, round, status, error)
+SELECT gen_random_uuid(), id, 1, 'quiz', 'model.example', 'small', repeat('0', 64), 0, 'outage', 'provider_away'
+FROM runs, generate_series(1, 20)
+"""
+
+
+async def test_the_overview_tells_that_the_provider_is_away(database_url: str, redis_url: str) -> None:
+    async with open_watched(database_url, redis_url) as own:
+        await own.api.db.execute(CUT_OFF)
+        reasons = (await own.get("/overview"))["reasons"]
+    assert "model: its provider is away, the latest 20 calls got no answer" in reasons
 
 
 async def test_a_queue_has_rates_and_what_postgresql_knows(watched: Watched) -> None:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from roadmap.heartbeat import Process
 from roadmap.monitor.model.queues import Health
 
-__all__ = ["OBJECTIVES", "Objective", "Situation", "judge", "worst"]
+__all__ = ["OBJECTIVES", "Objective", "Situation", "judge", "judge_model", "worst"]
+
+# So many calls in a row are more than bad luck.
+FEWEST_CALLS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,15 @@ def judge(situation: Situation, objective: Objective) -> tuple[Health, tuple[str
     if not situation.known:
         found.append((Health.AMBER, "Redis is away: new work waits in PostgreSQL"))
     return worst(level for level, _ in found), tuple(reason for _, reason in found)
+
+
+def judge_model(calls: int, outages: int) -> tuple[Health, str] | None:
+    """By the latest calls that have ended; None: nothing is to be said of them."""
+    if calls < FEWEST_CALLS or outages * 2 < calls:
+        return None
+    if outages < calls:
+        return Health.AMBER, f"model: {outages} of its latest {calls} calls met an outage"
+    return Health.RED, f"model: its provider is away, the latest {calls} calls got no answer"
 
 
 def worst(levels: Iterable[Health]) -> Health:

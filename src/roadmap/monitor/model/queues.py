@@ -120,10 +120,12 @@ class OverviewPoint:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """`minutes` are the last sixty and `hours` the last twenty-four, oldest first. `open_runs` by status; `ended_runs`
-    of the last twenty-four hours. `failures` are the five most frequent groups. Cost and calls are of today, UTC."""
+    of the last twenty-four hours. `failures` are the five most frequent groups. Cost and calls are of today, UTC.
+    `reasons` say why the level is not green, the worst first."""
 
     at: datetime
     level: Health
+    reasons: tuple[str, ...]
     queues: tuple[QueueView, ...]
     processes: tuple[ProcessCount, ...]
     open_runs: tuple[RunCount, ...]

@@ -9,15 +9,16 @@ from roadmap.figures.model import Point, Step, together
 from roadmap.figures.store import read_series
 from roadmap.heartbeat import Process
 from roadmap.ids import first_id
-from roadmap.monitor.levels import worst
+from roadmap.monitor.levels import judge_model, worst
 from roadmap.monitor.looks import Looks
 from roadmap.monitor.model.processes import WorkerState, WorkerView
-from roadmap.monitor.model.queues import Health, Overview, OverviewPoint, ProcessCount, RunCount
+from roadmap.monitor.model.queues import Health, Overview, OverviewPoint, ProcessCount, QueueView, RunCount
 from roadmap.monitor.model.runs import RunFilters
 from roadmap.monitor.service.failures import list_failures
 from roadmap.monitor.service.queues import FUNCTIONS, read_minutes, read_queues, read_workers
 from roadmap.monitor.store import queues as store
 from roadmap.monitor.store.runs import list_runs
+from roadmap.monitor.store.usage import count_latest
 from roadmap.queue.client import Queue
 from roadmap.runs.model import ACTIVE, RunStatus
 
@@ -25,6 +26,7 @@ __all__ = ["read_overview"]
 
 MOST_GROUPS = 5
 MOST_RUNS = 10
+LATEST = 20
 
 
 async def read_overview(db: Database, queue: Queue, looks: Looks) -> Overview:
@@ -40,9 +42,11 @@ async def _read_overview(db: Database, queue: Queue, looks: Looks) -> Overview:
     ended = await looks.recent("ended", 10.0, partial(store.count_ended, db, since))
     minutes = await read_minutes(db, looks)
     day = await looks.recent("day", 30.0, partial(read_series, db, timedelta(hours=23), Step.HOUR))
+    found = _judge(queues, await looks.recent("latest", 1.0, partial(count_latest, db, LATEST)), failures.dead_jobs)
     return Overview(
         at=minutes.now,
-        level=_level([view.level for view in queues], failures.dead_jobs),
+        level=worst(level for level, _ in found),
+        reasons=tuple(reason for _, reason in found),
         queues=queues,
         processes=tuple(_count(process, workers) for process in Process),
         open_runs=_show_counts(await store.count_runs(db), [status for status in RunStatus if status in ACTIVE]),
@@ -58,9 +62,14 @@ async def _read_overview(db: Database, queue: Queue, looks: Looks) -> Overview:
     )
 
 
-def _level(queues: Iterable[Health], dead_jobs: int) -> Health:
-    """What was given up waits for an operator."""
-    return worst([*queues, *([Health.AMBER] if dead_jobs else [])])
+def _judge(queues: Iterable[QueueView], calls: tuple[int, int], dead_jobs: int) -> list[tuple[Health, str]]:
+    """Why all is not well, the worst first."""
+    found = [(queue.level, f"{queue.name}: {reason}") for queue in queues for reason in queue.reasons]
+    if about_model := judge_model(*calls):
+        found.append(about_model)
+    if dead_jobs:
+        found.append((Health.AMBER, "dead jobs wait for an operator"))
+    return sorted(found, key=lambda one: -list(Health).index(one[0]))
 
 
 def _count(process: Process, workers: Iterable[WorkerView]) -> ProcessCount:

@@ -7,7 +7,16 @@ from roadmap.database import Executor
 from roadmap.ids import Prefix, show_id
 from roadmap.monitor.model.system import RoadmapCost
 
-__all__ = ["BUSY", "DAYS", "HourUsage", "Latency", "list_dear_roadmaps", "list_hours", "list_latencies"]
+__all__ = [
+    "BUSY",
+    "DAYS",
+    "HourUsage",
+    "Latency",
+    "count_latest",
+    "list_dear_roadmaps",
+    "list_hours",
+    "list_latencies",
+]
 
 DAYS = 7
 BUSY = "provider_busy"  # in `error`: a 429, or the like
@@ -73,6 +82,22 @@ FROM latest WHERE latency_ms IS NOT NULL GROUP BY provider, model
 async def list_latencies(db: Executor) -> list[Latency]:
     """Of the newest calls that have ended."""
     return [Latency(**row) for row in await db.fetch(LIST_LATENCIES, DAYS, LATEST_CALLS)]
+
+
+COUNT_LATEST = """
+WITH latest AS (
+    SELECT status, error FROM model_calls
+    WHERE created_at > now() - interval '10 minutes' AND status <> 'open' ORDER BY created_at DESC LIMIT $1
+)
+SELECT count(*)::int AS calls, count(*) FILTER (WHERE status = 'outage' AND error IS DISTINCT FROM $2)::int AS outages
+FROM latest
+"""
+
+
+async def count_latest(db: Executor, most: int) -> tuple[int, int]:
+    """Of the last ten minutes' newest calls that have ended: how many, and how many of them found nobody."""
+    [row] = await db.fetch(COUNT_LATEST, most, BUSY)
+    return row["calls"], row["outages"]
 
 
 # Summed by run first: there are few of them.

@@ -31,7 +31,7 @@ def _glance(seen: Overview) -> dict[str, Any]:
     waits = [queue.oldest_waiting_seconds for queue in seen.queues if queue.oldest_waiting_seconds is not None]
     counted = [f"{one.count} {one.status}" for one in seen.open_runs if one.count]
     return {
-        "words": _words(seen),
+        "words": seen.reasons[0] if seen.reasons else "work is done in time",
         "depth": None if None in depths else sum(depth or 0 for depth in depths),
         "oldest": max(waits, default=None),
         "open_runs": sum(one.count for one in seen.open_runs),
@@ -39,14 +39,6 @@ def _glance(seen: Overview) -> dict[str, Any]:
         "hour_done": done + failed,
         "failure_rate": failed / (done + failed) if done + failed else None,
     }
-
-
-def _words(seen: Overview) -> str:
-    """The first reason for its level."""
-    reasons = [f"{queue.name}: {reason}" for queue in seen.queues for reason in queue.reasons]
-    if seen.dead_jobs:
-        reasons.append("dead jobs wait for an operator")
-    return reasons[0] if reasons else "work is done in time"
 
 
 async def queues(tools: Tools, _ask: Ask) -> Seen:

@@ -11,7 +11,6 @@ __all__ = ["VIEWS", "find_view"]
 HOME = "/monitor"
 FAILURES = HOME + "/failures"
 MOST = 300  # characters of a parameter
-MOST = 300  # characters of a parameter
 
 VIEWS = (
     View(HOME, "Overview", "overview", "overview.html", readers.overview),

@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 FINGERPRINT = re.compile("[0-9a-f]{16}")
-FINGERPRINT = re.compile("[0-9a-f]{16}")
 E = TypeVar("E", RunStatus, RunKind, DeadJobStatus, Action)
 
 ON_A_PAGE = 50
