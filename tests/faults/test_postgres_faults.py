@@ -199,7 +199,8 @@ async def test_without_a_time_out_of_postgresqls_a_frozen_workers_locks_are_take
         url = direct(database_url)
         if behind_a_pooler:
             url = through(url, await opened.enter_async_context(pgbouncer(servers_folder / "frozen", url)))
-        settings = {"DATABASE_URL": url, "DB_POOLER": "transaction", **SLOWLY}
+        # As in production it is longer than a statement may take: who waits for a frozen worker's locks has not died.
+        settings = {"DATABASE_URL": url, "DB_POOLER": "transaction", "LEASE": "10", **SLOWLY}
         whole = await opened.enter_async_context(open_whole(tmp_path, database_url, redis_url, **settings))
         whole.model.default = offline(0.2)
         await whole.stack.start("content")

@@ -1,19 +1,25 @@
 """How often work is tried: what a time-out, an outage, a long outage and a bug cost a piece and a draft."""
 
+import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from model_server import Behaviour, ModelServer, answer, reset, stall, status
+from pooler import direct
+from waiting import eventually
 from whole import offline
 from worker_here import WritingRun, open_tools, pass_time, queued_run, run_of, writing_run
 
-from roadmap.database import Database
+from roadmap.database import Database, Pool, open_database
 from roadmap.llm.client import Endpoint
 from roadmap.roadmaps.model import Kind
 from roadmap.runs.draft import draft
+from roadmap.runs.sweeper import Sweeper
 from roadmap.runs.tools import Tools
 from roadmap.runs.write import write_concept
 
@@ -190,3 +196,36 @@ async def _check_internal(run: WritingRun, redis_url: str, server: ModelServer) 
     assert {(piece["status"], piece["error_code"]) for piece in await run.pieces()} == {("failed", "internal")}
     assert (await run_of(run.db, run.id))["status"] == "incomplete"
     assert server.calls == []
+
+
+LOCK_RUN = "SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE"
+
+
+@pytest.mark.fault("F4")
+async def test_a_piece_that_cannot_be_settled_for_longer_than_a_lease_counts_no_crash(
+    database: Database, database_url: str, redis_url: str, server: ModelServer
+) -> None:
+    run, lease = await writing_run(database, kinds=ONE), 3.0
+    server.default = offline()
+    pool = Pool(direct(database_url), size=3, name="hurried", reserved=1, statement_timeout=0.5)
+    async with (
+        open_database(pool) as hurried,
+        open_tools(hurried, redis_url, Endpoint("small", server.url), lease) as tools,
+        asyncio.TaskGroup() as group,
+    ):
+        sweeper, began = Sweeper(database, tools.queue, 0.0), time.monotonic()
+
+        async def sweep() -> bool:
+            await sweeper.sweep()
+            return time.monotonic() > began + 1.5 * lease
+
+        frozen = await asyncpg.connect(direct(database_url))  # no time-out of ours ends its transaction
+        async with frozen.transaction():
+            await frozen.execute(LOCK_RUN, run.id)
+            writing = group.create_task(write_concept(tools, run.id, run.concepts[0]))
+            await eventually(sweep, "the lease would have run out")
+            assert not writing.done()
+        await writing
+        await frozen.close()
+    piece = await run.piece()
+    assert (piece["status"], piece["crashes"], piece["claim"]) == ("ready", 0, 1)

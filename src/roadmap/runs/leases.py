@@ -6,12 +6,13 @@ that into Superseded; a CancelledError from elsewhere (shutdown) passes through.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
+from roadmap.content.store import Piece
 from roadmap.database import Database
 from roadmap.errors import Outage, Superseded
 from roadmap.queue.client import Queue
@@ -119,6 +120,12 @@ class Leases:
         for hold in tuple(self._holds):
             if hold.run_id == run_id:
                 hold.lose("the run was canceled")
+
+    async def extend(self, piece: Piece) -> None:
+        """Of a piece that was let go, and could not be settled yet. Does nothing where its claim is lost."""
+        claim = ([piece.roadmap_id], [piece.concept_id], [piece.kind.value], [piece.claim])
+        with suppress(Outage):
+            await self._db.fetch(EXTEND_PIECES, *claim, self.lease)
 
     async def keep(self) -> None:
         """Extends every lease each third of its length, for ever; after an outage as soon as it can."""

@@ -107,12 +107,21 @@ async def _defer(
 
 async def _settle(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle, tell: Callable[[], None]) -> None:
     """Commits, and then tells: the log of a run is sent when the run ends, with what was said of its last piece."""
-    ended = await persist(lambda: _commit(tools, piece, spent, save))
+    ended = await persist(lambda: _try_to_commit(tools, piece, spent, save))
     tell()
     await announce(tools.queue, piece.roadmap_id)
     if ended is not None:
         _tell_end(tools, ended)
         await tools.recorder.flush()
+
+
+async def _try_to_commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> Ending | None:
+    """Whoever waits for a lock, as of a process that froze, has not died: the lease goes on until the next try."""
+    try:
+        return await _commit(tools, piece, spent, save)
+    except Outage:
+        await tools.leases.extend(piece)
+        raise
 
 
 async def _commit(tools: Tools, piece: Piece, spent: Sequence[Spent], save: Settle) -> Ending | None:
