@@ -105,6 +105,7 @@ class Meter:
     def __init__(self, services: Sequence[Service], servers: LocalServers, counter: Counter) -> None:
         self.roots = {service.name: service.process.pid for service in services}
         self.roots |= {"PostgreSQL": servers.postgres.pid, "Redis": servers.redis.pid}
+        self.database_url = servers.database_url
         self._counter = counter
 
     def read(self) -> tuple[dict[str, float], int, float]:
