@@ -1,11 +1,13 @@
 """All of Roadmap on Railway, as infrastructure in code: `railway config plan` shows, `railway config apply` does it.
 
-Set the shared variables JWT_SECRET_KEY and LLM_API_KEY before. Services that are connected by hand read railway.json
+Set the shared variables JWT_SECRET_KEY and LLM_API_KEY before. Services from before September 2026 read railway.json
 instead, and Railway lets a service be managed by one of the two only. Both say the same: a test compares them.
 """
 
-from railway_sdk import define_railway, postgres, project, redis, service
+from railway_sdk import define_railway, github, postgres, project, redis, service
 
+# "you/roadmap": each push to its main deploys all three. Empty: `railway up --service web` and so on, from a clone.
+REPOSITORY = ""
 # One command for all: SERVICE_TYPE says which. Seconds between SIGTERM and SIGKILL; content may finish model calls.
 SERVICES = {"web": 60, "logs": 60, "content": 300}
 START = "roadmap start"
@@ -40,6 +42,7 @@ def main(ctx):
     services = [
         service(
             name,
+            source=github(REPOSITORY) if REPOSITORY else None,
             build=BUILD,
             deploy={**DEPLOY, "drainingSeconds": draining},
             env={"SERVICE_TYPE": name, **shared, **own[name]},

@@ -48,8 +48,16 @@ def _choose(settings: Settings) -> Endpoint:
         return _remote(settings)
     if settings.environment is Environment.PRODUCTION and settings.llm_provider != "offline":
         raise Misconfigured("set LLM_API_KEY or LLM_BASE_URL, or LLM_PROVIDER=offline for the built-in model")
-    log.warning("offline_model", advice="the built-in model answers; set LLM_API_KEY or LLM_BASE_URL for a real one")
+    log.warning("offline_model", advice=_advise(settings))
     return _offline(settings)
+
+
+def _advise(settings: Settings) -> str:
+    """LLM_PROVIDER=offline wins over a key, and nobody should learn that from the tutorials."""
+    given = {"LLM_API_KEY": settings.llm_api_key.get_secret_value(), "LLM_BASE_URL": settings.llm_base_url}
+    if unused := [name for name, value in given.items() if value]:
+        return f"LLM_PROVIDER=offline: not used is {' and '.join(unused)}; unset LLM_PROVIDER for a real model"
+    return "the built-in model answers; for a real one set LLM_API_KEY or LLM_BASE_URL, and not LLM_PROVIDER=offline"
 
 
 def _warn_of_unknown_prices(settings: Settings) -> None:

@@ -81,7 +81,7 @@ def test_every_command_helps(command: str) -> None:
     ("arguments", "environment", "words"),
     [
         ([], {}, "SERVICE_TYPE is not set"),
-        ([], {"SERVICE_TYPE": "celery"}, "set api, content, logs or all"),
+        ([], {"SERVICE_TYPE": "celery"}, "set api, content, logs, web-logs or all"),
         (["start"], {"SERVICE_TYPE": "celery_logs"}, "old name of logs"),
         (["web"], {}, "set DATABASE_URL"),
         (["logs"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "set REDIS_URL"),

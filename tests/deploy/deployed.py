@@ -14,9 +14,11 @@ import yaml
 __all__ = [
     "ROOT",
     "Deployed",
+    "commands_in",
     "dockerfile",
     "read_all",
     "read_compose",
+    "read_page",
     "read_railway_graph",
     "read_unit",
 ]
@@ -52,7 +54,21 @@ def read_compose() -> dict[str, Any]:
     return parsed
 
 
-def read_railway_graph(environment: str = "production") -> dict[str, Any]:
+def read_page(name: str) -> str:
+    return (ROOT / "docs" / "deploy" / name).read_text(encoding="utf-8")
+
+
+def commands_in(page: str) -> list[str]:
+    """The lines that it tells an operator to run, as a person or as root, without what it says of them."""
+    lines = [
+        line
+        for block in re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    return [re.sub(r" {3,}#.*", "", line[2:]) for line in lines if line.startswith(("$ ", "# "))]
+
+
+def read_railway_graph(environment: str = "production", repository: str = "") -> dict[str, Any]:
     """As Railway's command line evaluates it."""
     from railway_sdk import create_railway_context
 
@@ -61,6 +77,7 @@ def read_railway_graph(environment: str = "production") -> dict[str, Any]:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.REPOSITORY = repository or module.REPOSITORY
     graph: dict[str, Any] = module.main(create_railway_context({"environment": environment})).to_graph()
     return graph
 

@@ -1,11 +1,12 @@
-"""railway.json and .railway/railway.py: valid for Railway, and of one mind."""
+"""railway.json, .railway/railway.py and what the page says to set by hand: valid for Railway, and of one mind."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
 import pytest
-from deployed import ROOT, read_railway_graph
+from deployed import ROOT, read_page, read_railway_graph
 
 from roadmap.settings import Settings
 
@@ -76,6 +77,33 @@ def test_both_files_say_the_same(one_for_all: dict[str, Any], services: dict[str
         service["deploy"]["drainingSeconds"] = own
     longest = max(service["deploy"]["drainingSeconds"] for service in services.values())
     assert longest == one_for_all["deploy"]["drainingSeconds"]
+
+
+def test_what_is_set_by_hand_is_what_the_file_says(one_for_all: dict[str, Any]) -> None:
+    """New services do not read it."""
+    deploy = one_for_all["deploy"]
+    rows = dict(re.findall(r"^\| ([A-Z][\w -]+) \| `([^`]+)`", read_page("railway.md"), re.MULTILINE))
+    assert rows == {
+        "Custom Start Command": deploy["startCommand"],
+        "Pre-deploy Command": " && ".join(deploy["preDeployCommand"]),
+        "Healthcheck Path": deploy["healthcheckPath"],
+        "Healthcheck Timeout": str(deploy["healthcheckTimeout"]),
+        "Restart Policy": deploy["restartPolicyType"].title(),
+        "Overlap": str(deploy["overlapSeconds"]),
+        "Draining": str(deploy["drainingSeconds"]),
+    }
+    named = dict(re.findall(r"`RAILWAY_DEPLOYMENT_(\w+)_SECONDS=(\d+)`", read_page("railway.md")))
+    assert named == {"OVERLAP": rows["Overlap"], "DRAINING": rows["Draining"]}
+
+
+def test_services_come_from_a_clone_or_from_the_repository_that_is_named() -> None:
+    for repository, kind in (("", "empty"), ("you/roadmap", "github")):
+        graph = read_railway_graph(repository=repository)
+        services = [node for node in graph["resources"] if node["type"] == "service"]
+        assert [node["kind"] for node in services] == [kind] * 3
+        assert {node.get("source", {}).get("repo", "") for node in services} == {repository}
+    sent = re.findall(r"railway up --service (\w+) --detach", read_page("railway.md"))
+    assert sent == [node["name"] for node in services]
 
 
 def test_every_process_has_ended_by_itself_before_railway_kills_it(

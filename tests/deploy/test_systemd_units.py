@@ -46,6 +46,11 @@ def test_they_may_do_little_else_than_serve(units: Path, name: str) -> None:
     assert float(exposure[1]) < MOST_EXPOSED
 
 
+def test_a_process_sees_what_its_metrics_are_made_from() -> None:
+    """The library asks /proc/stat when the system was started, and without that has nothing to tell of the process."""
+    assert "ProcSubset" not in read_unit("roadmap@.service")
+
+
 def test_every_unit_runs_what_the_page_installs() -> None:
     commands = [*read_unit("roadmap@.service")["ExecStart"], *read_unit("roadmap-migrate.service")["ExecStart"]]
     assert commands == [f"{PROGRAM} %i", f"{PROGRAM} migrate"]

@@ -37,6 +37,8 @@ FOREIGN = {
     "SERVICE_TYPE": "read by `roadmap start`, before any settings",
     "WEB_CONCURRENCY": "a host's word for processes in one container, which we refuse",
     "POSTGRES_PASSWORD": "compose.yaml gives it to PostgreSQL's image",
+    "ROADMAP_POSTGRES_BIN": "of `roadmap dev` and `demo`, which bring servers of their own",
+    "PATH": "the shell's",
     "GOAL": "of `make demo`",
     "SOAK_SECONDS": "of `make faults`",
     "SOAK_SEED": "of `make faults`",

@@ -82,6 +82,22 @@ def test_the_lock_has_what_pyproject_asks_for() -> None:
     assert stale == [], "run `make lock`"
 
 
+def test_every_dependency_has_its_place_on_the_page_that_gives_reasons() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    page = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text()
+    project = pyproject["project"]
+    wanted = [Requirement(line).name for line in (*project["dependencies"], *project["optional-dependencies"]["local"])]
+    assert len(wanted) > 15
+    assert [name for name in wanted if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", page)] == []
+    allowed = {
+        line
+        for contract in pyproject["tool"]["importlinter"]["contracts"]
+        for line in contract.get("ignore_imports", [])
+    }
+    users = {line.split()[0] for line in allowed if line.endswith("-> httpx")}
+    assert {f"roadmap.{name.replace('/', '.')}" for name in re.findall(r"`([\w/]+)\.py`", page)} == users
+
+
 def test_every_target_of_the_makefile_is_short_and_documented() -> None:
     long = "x: ## long\n\ta\n\tb\n\tc\n"
     assert find_bad_targets(long) == ["x has 4 lines"]

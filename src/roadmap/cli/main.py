@@ -94,7 +94,7 @@ def _add_services(commands: Commands) -> None:
         ("content", "content", "work on the queue `content`: plans and their content"),
         ("logs", "logs", "work on the queue `logs`: the execution log, and chores"),
         ("all", "all_in_one", "the three in one process, for the smallest host"),
-        ("start", "start", "what SERVICE_TYPE says: api, content, logs or all (also without any command)"),
+        ("start", "start", "what SERVICE_TYPE says: api, content, logs, web-logs or all (also without any command)"),
     ):
         _add(commands, name, text).set_defaults(run=f"services:{function}")
     health = _add(commands, "health", "whether the process on this PORT answers, for a container's health check")
@@ -136,7 +136,7 @@ def _add_accounts(commands: Commands) -> None:
     admin = _add(commands, "admin", about).add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = _add(admin, "create", "make an account; the password is asked for")
     password = _add(admin, "password", "set a password; ends the account's sessions")
-    role = _add(admin, "role", "change what an account may do; ends its sessions")
+    role = _add(admin, "role", "change what an account may do; ends its sessions, below operator its operator keys too")
     for command in (create, password, role):
         command.add_argument("--email", required=True, help="whose account")
     for command in (create, password):

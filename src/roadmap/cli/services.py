@@ -28,12 +28,13 @@ TYPES = {
     "web": (Process.WEB,),
     "content": (Process.CONTENT,),
     "logs": (Process.LOGS,),
+    "web-logs": (Process.WEB, Process.LOGS),
     "all": tuple(Process),
 }
 
 
 def web(arguments: Namespace) -> int:
-    return _serve((Process.WEB, Process.LOGS) if arguments.with_logs else (Process.WEB,))
+    return _serve(TYPES["web-logs" if arguments.with_logs else "web"])
 
 
 def content(_arguments: Namespace) -> int:
@@ -56,7 +57,9 @@ def start(_arguments: Namespace) -> int:
     roles = TYPES.get(OLD_NAMES.get(wanted, wanted))
     if roles is None:
         said = f"is {wanted!r}" if wanted else "is not set"
-        raise Misconfigured(f"SERVICE_TYPE {said}: set api, content, logs or all, or name a command (`roadmap --help`)")
+        raise Misconfigured(
+            f"SERVICE_TYPE {said}: set api, content, logs, web-logs or all, or name a command (`roadmap --help`)"
+        )
     return _serve(roles)
 
 
