@@ -16,34 +16,49 @@ PASSWORD = 'p@ss/w"ör\\d%41:1'
 SECRETS = [f"postgresql://roadmap:{quote(PASSWORD, safe='')}@db:5432/roadmap", "sk-one-two-three", "12345678"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        PASSWORD,
-        quote(PASSWORD, safe=""),
-        repr(PASSWORD),
-        f"InvalidPasswordError: {SECRETS[0]}",
-        "redis://:hidden-1@cache:6379/0",
-        "see https://user:hidden-1@host/path?x=1#y",
-        "https://hidden-1@host",
-        "Authorization: Bearer hidden-1",
-        "{'authorization': 'Basic hidden-1'}",
-        "Cookie: roadmap_session=hidden-1; other=hidden-1",
-        "host=db password=hidden-1 port=5432",
-        '{"api_key": "hidden-1"}',
-        "ApiKey='hidden-1'",
-        "GET /x?token=hidden-1&page=2",
-        "$argon2id$v=19$m=19456,t=2,p=1$hidden-1$hidden-1",
-        "rk_hidden-1",
-        "Incorrect API key provided: sk-proj-hidden-1",
-    ],
-)
+TELLING = [
+    PASSWORD,
+    quote(PASSWORD, safe=""),
+    repr(PASSWORD),
+    f"InvalidPasswordError: {SECRETS[0]}",
+    "redis://:hidden-1@cache:6379/0",
+    "see https://user:hidden-1@host/path?x=1#y",
+    "https://hidden-1@host",
+    "Authorization: Bearer hidden-1",
+    "{'authorization': 'Basic hidden-1'}",
+    "Cookie: roadmap_session=hidden-1; other=hidden-1",
+    "host=db password=hidden-1 port=5432",
+    '{"api_key": "hidden-1"}',
+    "ApiKey='hidden-1'",
+    "GET /x?token=hidden-1&page=2",
+    "$argon2id$v=19$m=19456,t=2,p=1$hidden-1$hidden-1",
+    "rk_hidden-1",
+    "Incorrect API key provided: sk-proj-hidden-1",
+    "their answer:\nsk_hidden-1",
+    "PGPASSWORD=hidden-1 psql",
+    "connect(passwd='hidden-1')",
+    "{'token': 'hidden-1'}",
+    "Set-Cookie: hidden-1",
+]
+
+
+@pytest.mark.parametrize("text", TELLING)
 def test_a_secret_leaves_a_text(text: str) -> None:
     told = Redactor(SECRETS).text(text)
 
     assert "***" in told
     for secret in ("hidden-1", PASSWORD, quote(PASSWORD, safe=""), repr(PASSWORD)[1:-1]):
         assert secret not in told
+
+
+@pytest.mark.parametrize("text", TELLING)
+def test_a_secret_leaves_a_line_of_diagnostics_and_a_batch_of_the_execution_log(text: str) -> None:
+    """Both look for signs first, and at the text itself only when there is one."""
+    redactor, fields = Redactor(SECRETS), {"message": "failed", "detail": text}
+    line = orjson.dumps(fields)
+    for told in (redactor.line(line, fields), redactor.json(line.decode()).encode()):
+        assert told is not None
+        assert orjson.loads(told) == {"message": "failed", "detail": redactor.text(text)}
 
 
 @pytest.mark.parametrize(

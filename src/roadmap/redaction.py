@@ -26,14 +26,18 @@ _PATTERNS = (
     (re.compile(r"(?i)(cookie[\"']?\s*[:=]\s*[\"']?)(?:\{[^}]*|[^\s\"',;]+(?:;\s*[^\s\"',;]+)*)"), rf"\1{REDACTED}"),
     (re.compile(rf"(?i)((?:{_NAMES})(?:[\"']\s*:\s*[\"']?|=[\"']?))[^\s\"'&;,)}}]+"), rf"\1{REDACTED}"),
 )
-# One of these stands in nearly every JSON text that is not clean; to look for more would cost more than a line does.
-_SIGNS = ("earer ", "rk_", "$argon2")
+# One of these, or of those below, stands in every JSON text that is not clean: to look for the patterns themselves
+# would cost more than a line does. Given up are `BEARER`, `AUTHORIZATION` and `COOKIE` in capitals.
+_SIGNS = ("earer ", "$argon2", "uthorization", "ookie")
+_KEY = re.compile(r"(?:\b|\\[a-z])[rs]k[_-]")  # also at the beginning of a line, which JSON writes as `\n`
+# The end of a secret's name inside a text, and what follows it there. Spelled out: a pattern for both cases is slow.
+_NAMED = re.compile(r"(?:ord|wd|hrase|ecret|key|Key|oken|srf|ORD|WD|HRASE|ECRET|KEY|OKEN|SRF)(?:=|'|\\\")")
 _CONTAINERS: frozenset[type] = frozenset({dict, list, tuple})
 _NAME_SIGNS = ('wd"', 'phrase"', 'ecret"', 'ey"', 'orization"', 'ookie"', 'oken"', 'csrf"')
 
 
 class Redactor:
-    """Takes these secrets out, and what has their form. Nearly every line is clean, and that is seen in a microsecond.
+    """Takes these secrets out, and what has their form. Nearly every line is clean, and that is seen in microseconds.
 
     An address is no secret, its password is: as it is written there, and as it is meant.
     """
@@ -83,10 +87,12 @@ class Redactor:
     def _is_suspect(self, text: str) -> bool:
         if "@" in text and "://" in text:
             return True
-        for sign in self._signs:  # noqa: SIM110  a generator would cost as much as all the looking
+        for sign in self._signs:  # a generator would cost as much as all the looking
             if sign in text:
                 return True
-        return False
+        if ("k_" in text or "k-" in text) and _KEY.search(text):
+            return True
+        return ("=" in text or '\\"' in text or "'" in text) and _NAMED.search(text) is not None
 
     def _has_clean_names(self, fields: Mapping[Any, Any]) -> bool:
         """Also of what is inside. Nobody knows a list's before it is read."""

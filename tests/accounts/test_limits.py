@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from roadmap.accounts.limits import Attempt, begin_attempt, forget_failures, forget_old_failures, network_of
+from roadmap.accounts.limits import (
+    Attempt,
+    begin_attempt,
+    digest_of,
+    forget_failures,
+    forget_old_failures,
+    network_of,
+)
+from roadmap.accounts.sessions import Device
 from roadmap.database import Database
 from roadmap.errors import TooMany
 
@@ -81,6 +89,37 @@ async def test_success_clears_the_account_and_takes_back_one_try_of_the_address(
     await forget_failures(database, mine)
     rows = await database.fetch("SELECT subject, failures FROM sign_in_failures ORDER BY failures")
     assert {row["subject"]: row["failures"] for row in rows} == {other.account: 9, mine.address: 17}
+
+
+async def test_whoever_takes_every_try_of_an_account_does_not_hold_it_where_it_has_signed_in_before(
+    database: Database,
+) -> None:
+    strangers = (Attempt.of(f"198.51.100.{number}", ACCOUNT) for number in range(200))
+    mine = Attempt.of(HERE, ACCOUNT, Device.begin(digest_of(ACCOUNT)))
+    assert sum([await fail(database, next(strangers), 1) for _ in range(20)]) == 10
+    await fail(database, Attempt.of(HERE, "other@example.org"), 10)
+    await fail(database, Attempt.of(HERE, "third@example.org"), 10)
+    await fail(database, Attempt.of(HERE, "fourth@example.org"), 10)
+    assert await pause(database, Attempt.of(HERE, "fifth@example.org")) > 0  # whoever shares her address
+    assert await pause(database, Attempt.of(THERE, ACCOUNT)) > 0  # where nobody knows her
+    before = await counted(database)
+    assert await fail(database, mine, 12) == 10
+    await pass_time(database, 1)
+    assert await pause(database, mine) == 0  # its limit is the same, and its own
+    await forget_failures(database, mine)
+    assert await counted(database) == before  # and her success gives nothing back to those who guess
+    assert await fail(database, mine, 12) == 10
+
+
+async def counted(db: Database) -> dict[str, int]:
+    rows = await db.fetch("SELECT subject, failures FROM sign_in_failures")
+    return {row["subject"]: row["failures"] for row in rows}
+
+
+def test_a_browser_is_known_for_the_account_that_signed_in_there_alone() -> None:
+    device = Device.begin(digest_of("other@example.org"))
+    assert Attempt.of(HERE, ACCOUNT, device) == Attempt.of(HERE, ACCOUNT)
+    assert Attempt.of(HERE, " Other@Example.org", device).device is not None
 
 
 async def test_a_hundred_tries_at_once_are_a_hundred_tries(database: Database) -> None:

@@ -8,14 +8,15 @@ from inside import Api, open_api
 from operators import OLGA, PASSWORD, VERA, add_account
 
 from roadmap.accounts import service, store
-from roadmap.accounts.keys import create_key
+from roadmap.accounts.keys import KeyRing, create_key
 from roadmap.accounts.limits import Attempt, begin_attempt
 from roadmap.accounts.model import Account, Role
 from roadmap.accounts.passwords import Passwords, open_passwords
 from roadmap.accounts.sessions import Roster, Session
 from roadmap.audit.model import COMMAND_LINE
 from roadmap.database import Database
-from roadmap.errors import Conflict, Invalid, Misconfigured, NotFound, TooMany
+from roadmap.errors import Conflict, Invalid, Misconfigured, NotFound, TooMany, Unauthorized
+from roadmap.ids import Prefix, show_id
 
 FIRST = {"admin_email": OLGA, "admin_password": PASSWORD}
 
@@ -102,6 +103,50 @@ async def test_an_account_is_looked_up_once_in_a_few_seconds_unless_it_is_forgot
     assert await roster.account(database, session) is None
 
 
+async def test_a_session_begun_on_another_replica_holds_at_once(database: Database) -> None:
+    await add_account(database, OLGA, Role.OPERATOR)
+    here, before = Roster(), Session.begin(await account(database))
+    assert await here.account(database, before) is not None
+    await store.raise_generation(database, before.user_id)  # signed out over there, and in again
+    assert await here.account(database, Session.begin(await account(database))) is not None
+    assert await here.account(database, before) is None
+
+
+async def test_whoever_is_no_operator_any_more_keeps_no_key_that_operates(database: Database) -> None:
+    await add_account(database, OLGA, Role.OPERATOR)
+    await add_account(database, VERA, Role.OPERATOR)
+    kept = [await create_key(database, OLGA, "reads", None), await create_key(database, VERA, "x", None, operator=True)]
+    gone = [await create_key(database, OLGA, name, None, operator=True) for name in ("laptop", "ci")]
+    assert await service.set_role(database, OLGA, Role.OPERATOR, actor=COMMAND_LINE) == 0
+    assert await service.set_role(database, OLGA, Role.VIEWER, actor=COMMAND_LINE) == 2
+    assert await service.set_role(database, OLGA, Role.LEARNER, actor=COMMAND_LINE) == 0
+    for key in kept:
+        assert await KeyRing().caller(database, key.secret)
+    for key in gone:
+        with pytest.raises(Unauthorized):
+            await KeyRing().caller(database, key.secret)
+    rows = await database.fetch("SELECT subject, details FROM audit_log WHERE action = 'key_revoked'")
+    told = {(row["subject"], row["details"]["key"]) for row in rows}
+    assert told == {(OLGA, show_id(Prefix.KEY, key.id)) for key in gone}
+
+
+async def test_a_role_that_is_refused_revokes_nothing(database: Database) -> None:
+    key = await create_key(database, OLGA, "ci", None, operator=True)
+    with pytest.raises(Conflict):
+        await service.set_role(database, OLGA, Role.VIEWER, actor=COMMAND_LINE)
+    assert await KeyRing().caller(database, key.secret)
+
+
+async def test_an_account_gets_a_new_password_before_its_role_is_raised_again(
+    database: Database, passwords: Passwords
+) -> None:
+    await add_account(database, OLGA, Role.OPERATOR)
+    await service.set_role(database, OLGA, Role.LEARNER, actor=COMMAND_LINE)
+    await service.set_password(database, passwords, OLGA, "another long passphrase", actor=COMMAND_LINE)
+    await service.set_role(database, OLGA, Role.VIEWER, actor=COMMAND_LINE)
+    assert await passwords.verify((await account(database)).password_hash, "another long passphrase")
+
+
 async def test_a_new_password_ends_the_pause_of_its_account(database: Database) -> None:
     await add_account(database, OLGA, Role.OPERATOR)
     for number in range(10):
@@ -125,7 +170,9 @@ async def test_the_first_operator_comes_from_the_settings_once_of_many_replicas(
     assert ("account_created", "ADMIN_EMAIL", OLGA) in await actions(database)
 
 
-async def test_of_processes_that_start_together_one_creates_the_first_operator(database: Database) -> None:
+async def test_of_processes_that_start_together_one_creates_the_first_operator(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
     with open_passwords() as passwords:
 
         async def start(password: str) -> bool:
@@ -133,14 +180,23 @@ async def test_of_processes_that_start_together_one_creates_the_first_operator(d
 
         started = await asyncio.gather(*[start(f"violet otter {number} paints fences") for number in range(5)])
     assert sorted(started) == [False] * 4 + [True]
+    assert "first_operator_not_created" not in capsys.readouterr().out
     assert await actions(database) == [("account_created", "ADMIN_EMAIL", OLGA)]
 
 
-async def test_the_settings_change_no_account_that_is_there(database: Database, passwords: Passwords) -> None:
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.LEARNER])
+async def test_the_settings_change_no_account_that_is_there_and_say_that_nobody_operates(
+    database: Database, passwords: Passwords, capsys: pytest.CaptureFixture[str], role: Role
+) -> None:
     await add_account(database, OLGA, Role.VIEWER)
-    viewer = await account(database)
+    await service.set_role(database, OLGA, role, actor=COMMAND_LINE)
+    before = await account(database)
     assert not await service.ensure_first_operator(database, passwords, OLGA, "another long passphrase")
-    assert await account(database) == viewer
+    assert await account(database) == before
+    told = capsys.readouterr().out
+    assert "first_operator_not_created" in told
+    assert OLGA not in told
+    assert "is no operator" in str(await service.fault_of_first_operator(database, OLGA, PASSWORD))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 import pytest
 from itsdangerous import URLSafeSerializer
 
-from roadmap.accounts.sessions import LASTS, Keys, Session, make_up_key, read_keys
+from roadmap.accounts.sessions import KNOWN_FOR, LASTS, Device, Keys, Session, make_up_key, read_keys
 from roadmap.errors import Misconfigured
 from roadmap.ids import new_id
 
@@ -68,6 +68,19 @@ def test_a_token_is_good_for_its_session_alone() -> None:
         "\ud800é",
     ):
         assert not keys.is_csrf(mine.id, token)
+
+
+def test_a_browser_is_known_for_ninety_days_and_its_cookie_opens_no_session() -> None:
+    keys = Keys(KEY)
+    device = dataclasses.replace(Device.begin("digest"), issued_at=int(time.time()))
+    assert keys.read_device(keys.sign_device(device)) == device
+    assert keys.read_device(Keys(OTHER).sign_device(device)) is None
+    assert keys.read_device(keys.sign(session())) is None
+    assert keys.read(keys.sign_device(device)) is None
+    assert keys.read_device(str(keys._devices.dumps(["digest", "now", "x"]))) is None
+    for age, known in ((KNOWN_FOR - 5, True), (KNOWN_FOR + 5, False), (-120, False)):
+        old = dataclasses.replace(device, issued_at=int(time.time()) - age)
+        assert (keys.read_device(keys.sign_device(old)) is not None) == known, age
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,13 @@ async def test_what_strangers_cause_is_one_row_a_minute_that_counts(database: Da
     assert len(await subjects(database, subject="vera@example.org")) == 1
 
 
+async def test_what_a_newer_release_did_is_shown_by_the_older_one(database: Database) -> None:
+    await insert(database, entry("content"))
+    await database.execute("ALTER TABLE audit_log DROP CONSTRAINT audit_log_action_check")
+    await database.execute("UPDATE audit_log SET action = 'queue_drained'")
+    assert [row.action for row in await list_entries(database, Filters(), None, 10)] == ["queue_drained"]
+
+
 async def test_a_hostile_subject_is_kept_short_and_as_text(database: Database) -> None:
     await insert(database, entry("\x00<script>\ud800" + "x" * 1_000))
     (subject,) = await subjects(database)

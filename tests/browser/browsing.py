@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from inside import Api
 from model_server import Behaviour, Call
+from operators import OLGA, PASSWORD
 from whole import MALFORMED, Whole, offline, subject
 
 from roadmap.database import Database
@@ -14,7 +16,7 @@ from roadmap.dead_jobs.store import Work, bury_job
 from roadmap.ids import Prefix, show_id
 from roadmap.web.pages.views import VIEWS
 
-__all__ = ["Room", "bury", "fail_a_tutorial", "is_live"]
+__all__ = ["Guarded", "Room", "bury", "fail_a_tutorial", "is_live"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,33 @@ class Room:
             "dead_job_id": show_id(Prefix.DEAD_JOB, dead["id"]),
         }
         return {view.path: view.path.format(**ids) for view in VIEWS}
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    chromium: Any
+    api: Api
+    url: str
+
+    @asynccontextmanager
+    async def signed_in(self, path: str) -> AsyncIterator[Any]:
+        """A page of Olga's, who has signed in to see it."""
+        context = await self.chromium.new_context(base_url=self.url)
+        page = await context.new_page()
+        page.set_default_timeout(20_000)
+        try:
+            await page.goto(path)
+            await page.get_by_label("E-mail address").fill(OLGA)
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.get_by_role("button", name="Sign in").click()
+            yield page
+        finally:
+            await context.close()
+
+    async def end_sessions(self) -> None:
+        """As a new password does; other processes see it after five seconds."""
+        for row in await self.api.db.fetch("UPDATE users SET session_generation = session_generation + 1 RETURNING id"):
+            self.api.state.roster.forget(row["id"])
 
 
 async def bury(db: Database, job_id: str, message: str, fingerprint: str = "f" * 16) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from browsing import Room, fail_a_tutorial
-from inside import own_database, own_redis
+from browsing import Guarded, Room, fail_a_tutorial
+from inside import open_api, own_database, own_redis, serving
+from operators import OLGA, add_account
 from whole import open_whole
 
+from roadmap.accounts.model import Role
 from roadmap.embedded.servers import LocalServers
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -47,3 +49,11 @@ async def room(
         yield Room(chromium, whole)
         assert whole.stack["web"].lines("request_failed") == []
         assert whole.stack["web"].lines("live_view_failed") == []
+
+
+@pytest.fixture
+async def guarded(chromium: Any, database_url: str, redis_url: str) -> AsyncIterator[Guarded]:
+    """A service where one signs in. It has no workers."""
+    async with open_api(database_url, redis_url) as api, serving(api.state) as url:
+        await add_account(api.db, OLGA, Role.OPERATOR)
+        yield Guarded(chromium, api, url)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from browsing import Room, bury, fail_a_tutorial, is_live
+from browsing import Guarded, Room, bury, fail_a_tutorial, is_live
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -130,6 +130,68 @@ async def test_who_loses_the_connection_is_told_and_goes_on_by_itself(room: Room
         assert await page.locator("#pulse").inner_text() == "Reconnecting …"
         await page.unroute("**/monitor/live*")
         await is_live(page)
+
+
+async def test_who_comes_back_after_the_session_has_ended_is_asked_to_sign_in(guarded: Guarded) -> None:
+    async with guarded.signed_in("/monitor/failures") as page:
+        await is_live(page)
+        await page.evaluate("() => live.close()")  # as while the tab is hidden
+        await guarded.end_sessions()
+        await page.evaluate("() => live.open()")
+        await page.get_by_role("heading", name="Sign in").wait_for()
+        assert page.url.endswith("/monitor/sign-in?next=%2Fmonitor%2Ffailures")
+
+
+async def test_what_leaves_a_list_takes_nobody_s_focus_away(room: Room) -> None:
+    db, first, second = room.whole.db, "a1" * 8, "a2" * 8
+    async with room.page("/monitor/failures") as page:
+        await is_live(page)
+        for number in range(3):
+            await bury(db, f"leaves-{number}", "leaves first", first)
+        await bury(db, "leaves-3", "leaves later", second)
+        await page.locator(f"#live_failures [data-key='{second}'] a").focus()
+        await page.evaluate("() => { window.lost = 0; addEventListener('focusout', () => { window.lost += 1; }); }")
+        await db.execute("DELETE FROM dead_jobs WHERE fingerprint = $1", first)
+        await page.locator(f"#live_failures [data-key='{first}']").wait_for(state="detached")
+        assert await page.evaluate("() => [window.lost, document.activeElement.innerText]") == [0, "unknown function"]
+        await db.execute("DELETE FROM dead_jobs WHERE fingerprint = $1", second)
+        await page.locator(f"#live_failures [data-key='{second}']").wait_for(state="detached")
+        assert await page.evaluate("() => document.activeElement.id") == "live_failures"
+        await bury(db, "leaves-4", "comes after", first)
+        await page.locator("#live_failures").get_by_text("comes after").wait_for()
+        await page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert await page.evaluate("() => document.activeElement.id") == "live_failures"
+    await db.execute("DELETE FROM dead_jobs WHERE job_id LIKE 'leaves-%'")
+
+
+# Something is selected, and gives way to what is sent then; what came while it was selected is older.
+PUT_TWICE = """
+() => {
+  live.close();
+  getSelection().selectAllChildren(document.querySelector("#live_failures h2"));
+  put("live_failures", '<section id="live_failures">older</section>');
+  getSelection().removeAllRanges();
+  put("live_failures", '<section id="live_failures">newer</section>');
+  return new Promise((resolve) => document.addEventListener("selectionchange", () => setTimeout(resolve)));
+}
+"""
+
+
+async def test_what_waited_is_not_put_over_what_is_newer(room: Room) -> None:
+    async with room.page("/monitor/failures") as page:
+        await is_live(page)
+        await page.evaluate(PUT_TWICE)
+        assert await page.locator("#live_failures").inner_text() == "newer"
+
+
+async def test_an_action_that_no_answer_came_to_is_told_as_such_and_the_page_goes_on(room: Room) -> None:
+    async with room.page("/monitor/queues", noisy=True) as page:
+        await is_live(page)
+        await page.route("**/monitor/actions/**", lambda route: route.abort())
+        await page.get_by_role("button", name="Pause the queue logs").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        await page.locator("#notices").get_by_text("Not sent").wait_for()
+        assert await page.locator("#pulse").inner_text() == "Live"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,6 +12,7 @@ from operators import OLGA, PASSWORD, VERA, sign_in
 from stack import api_client, open_stack
 from waiting import eventually
 
+from roadmap.accounts.keys import create_key
 from roadmap.accounts.model import Account
 from roadmap.accounts.passwords import open_passwords
 from roadmap.accounts.store import find_account
@@ -57,7 +58,9 @@ async def test_accounts_are_made_changed_and_listed(roadmap: Run, database: Data
     arguments = ("--email", OLGA, "--password-stdin")
     assert (await roadmap("admin", "password", *arguments, stdin=ANOTHER))[0] == 0
     assert await opens(database, OLGA, ANOTHER)
-    assert (await roadmap("admin", "role", "--email", OLGA, "--role", "viewer"))[0] == 0
+    await create_key(database, OLGA, "laptop", None, operator=True)
+    role = await roadmap("admin", "role", "--email", OLGA, "--role", "viewer")
+    assert role == (0, "operator's API keys revoked: 1\n", "")
     code, out, _ = await roadmap("admin", "list")
     header, line = out.splitlines()
     assert (code, header.split(), line.split()[:3]) == (
@@ -67,7 +70,9 @@ async def test_accounts_are_made_changed_and_listed(roadmap: Run, database: Data
     assert [(row.action, row.actor, row.subject) for row in reversed(rows)] == [
         ("account_created", "command line", OLGA),
         ("password_set", "command line", OLGA),
+        ("key_created", "command line", OLGA),
         ("role_set", "command line", OLGA),
+        ("key_revoked", "command line", OLGA),
     ]
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from model_server import model_server, status
+from operators import OLGA, PASSWORD, add_account
 from stack import PROGRAM, open_stack
 
+from roadmap.accounts.model import Role
 from roadmap.database import Database
 
 
@@ -41,6 +43,28 @@ async def test_it_misses_a_worker_on_each_queue(tmp_path: Path, database_url: st
         await stack.start("content", "logs")
         code, lines = await check(database_url, redis_url)
         assert (code, lines["worker on content"], lines["worker on logs"]) == (0, "ok", "ok")
+
+
+async def test_it_finds_what_would_keep_web_from_starting(
+    database_url: str, redis_url: str, database: Database
+) -> None:
+    production = {"ENVIRONMENT": "production", "LLM_PROVIDER": "offline"}
+    code, lines = await check(database_url, redis_url, JWT_SECRET_KEY="short", **production)
+    assert code == 1
+    assert lines["session key"].startswith("JWT_SECRET_KEY has fewer than 32 characters")
+    _, lines = await check(database_url, redis_url, JWT_SECRET_KEY="short")
+    assert lines["session key"] == "ok"
+    assert "first operator" not in lines
+    first = {"ADMIN_EMAIL": OLGA, "ADMIN_PASSWORD": "password1234"}
+    _, lines = await check(database_url, redis_url, **production, **first)
+    assert lines["session key"].startswith("not set: ")
+    assert "this password cannot be taken" in lines["first operator"]
+    assert "password1234" not in str(lines)
+    _, lines = await check(database_url, redis_url, **first | {"ADMIN_PASSWORD": PASSWORD})
+    assert lines["first operator"] == "ok"
+    await add_account(database, OLGA, Role.VIEWER)
+    _, lines = await check(database_url, redis_url, **first | {"ADMIN_PASSWORD": PASSWORD})
+    assert "is no operator" in lines["first operator"]
 
 
 async def test_of_a_schema_that_is_behind_it_says_so_and_asks_no_further(

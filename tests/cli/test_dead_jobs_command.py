@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from roadmap.accounts.store import ensure_user
 from roadmap.audit.store import Filters, list_entries
 from roadmap.database import Database
+from roadmap.dead_jobs.model import Death
 from roadmap.dead_jobs.service import bury_unexecuted
+from roadmap.dead_jobs.store import Work, bury_work
+from roadmap.execution_log.model import Category
+from roadmap.execution_log.store import add_entry
 from roadmap.ids import Prefix, new_id, show_id
 from roadmap.queue.model import Job, Unexecuted
+from roadmap.roadmaps.model import Wishes
+from roadmap.runs.service import insert_roadmap
 
 PROGRAM = Path(sys.executable).with_name("roadmap")
 
@@ -84,6 +91,21 @@ async def test_one_is_shown_with_its_payload_and_a_stranger_is_not_found(roadmap
         assert await roadmap("show", stranger) == (1, "", "roadmap: no such dead job\n")
 
 
+async def test_what_a_stranger_wrote_moves_nothing_on_the_terminal(roadmap: Run, database: Database) -> None:
+    ids = await _bury(database)
+    hostile = "\x1b]0;owned\x07\x1b[2Jgone\r\x9b31m\u202e\nlearner       root"
+    await database.execute("UPDATE dead_jobs SET message = $1, traceback = $1 || E'\\n\\tat home'", hostile)
+    for arguments in (("list",), ("groups",), ("show", ids["j1"])):
+        code, out, _ = await roadmap(*arguments)
+        assert code == 0
+        assert [character for character in out if character in "\x1b\x07\r\x9b\u202e"] == []
+        assert "\\x1b]0;owned\\x07\\x1b[2J" in out
+    _, out, _ = await roadmap("show", ids["j1"])
+    fields, *_, traceback = out.split("\n\n")
+    assert [line.split()[1] for line in fields.splitlines() if line.startswith("learner")] == ["-"]
+    assert traceback.splitlines()[1:] == ["learner       root", "\tat home"]
+
+
 async def test_retry_and_discard_say_what_was_done_and_what_was_left(roadmap: Run, database: Database) -> None:
     ids = await _bury(database)
     code, out, _ = await roadmap("retry", "--all")
@@ -102,7 +124,23 @@ async def test_retry_and_discard_say_what_was_done_and_what_was_left(roadmap: Ru
         ("j3", "retried", "cli"),
     ]
     audited = await list_entries(database, Filters(), None, 10)
-    assert [(row.action, row.actor, row.subject) for row in audited] == [
-        ("dead_jobs_discarded", "command line", f"group {group}"),
-        ("dead_jobs_retried", "command line", "all dead jobs"),
+    assert [(row.action, row.actor, row.subject, row.details) for row in audited] == [
+        ("dead_jobs_retried", "command line", "all dead jobs", {"done": 0, "left": 0}),
+        ("dead_jobs_discarded", "command line", f"group {group}", {"done": 2, "left": 0}),
+        ("dead_jobs_retried", "command line", ids["j3"], {"done": 0, "left": 1}),
+        ("dead_jobs_retried", "command line", "all dead jobs", {"done": 1, "left": 2}),
     ]
+
+
+async def test_work_of_a_run_is_shown_with_the_last_lines_of_its_log(roadmap: Run, database: Database) -> None:
+    started = await insert_roadmap(database, await ensure_user(database, new_id(), "ada@example.org"), Wishes("SQL"))
+    death = Death("plan_rejected", "PlanRejected", "too few stages", None, "f" * 16)
+    async with database.transaction() as tx:
+        await add_entry(tx, started.run_id, Category.RUN, "drafting failed\n  a second line", {})
+        await bury_work(tx, Work("content", "draft", {"args": []}, 3, started.run_id), death)
+    dead_job_id = await database.fetchval("SELECT id FROM dead_jobs")
+    _, out, _ = await roadmap("show", show_id(Prefix.DEAD_JOB, dead_job_id))
+    _, log, _ = out.split("\n\n")
+    title, first, second = log.splitlines()
+    assert (title, first.split()[1:]) == ("the log of its run, the last lines", ["info", "drafting", "failed"])
+    assert second.startswith(" " * 14)

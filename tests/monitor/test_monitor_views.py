@@ -8,7 +8,7 @@ from inside import own_database, own_redis
 from watched import FINGERPRINT, Watched, open_watched
 
 from roadmap.embedded.servers import LocalServers
-from roadmap.ids import Prefix, show_id
+from roadmap.ids import Prefix, new_id, show_id
 from roadmap.queue.model import Job
 
 
@@ -44,22 +44,28 @@ async def test_the_overview_tells_what_is_wrong_and_what_goes_on(watched: Watche
 
 
 CUT_OFF = """
-INSERT INTO model_calls (id, run_id, claim, purpose, provider, model, prompt_hash, round, status, error)
-SELECT gen_random_uuid(), id, 1, 'quiz', 'model.example', 'small', repeat('0', 64), 0, 'outage', 'provider_away'
-FROM runs, generate_series(1, 20)
+INSERT INTO model_calls (id, run_id, claim, purpose, provider, model, prompt_hash, round, status, error,
+                         created_at, settled_at)
+SELECT gen_random_uuid(), id, 1, 'quiz', 'model.example', 'small', repeat('0', 64), 0, 'outage', 'provider_away',
+       now() - make_interval(secs => $1), now()
+FROM runs, generate_series(1, $2)
 """
 
 
 async def test_the_overview_tells_that_the_provider_is_away(database_url: str, redis_url: str) -> None:
     async with open_watched(database_url, redis_url) as own:
-        await own.api.db.execute(CUT_OFF)
+        await own.api.db.execute(CUT_OFF, 300, 10)  # they waited long for nobody, and others were answered meanwhile
+        mixed = (await own.get("/overview"))["reasons"]
+        await own.api.db.execute(CUT_OFF, 0, 10)
+        own.api.state.looks.forget()
         reasons = (await own.get("/overview"))["reasons"]
+    assert "model: 10 of its latest 13 calls met an outage" in mixed
     assert "model: its provider is away, the latest 20 calls got no answer" in reasons
 
 
 async def test_a_queue_has_rates_and_what_postgresql_knows(watched: Watched) -> None:
     content, logs = (await watched.get("/queues"))["data"]
-    assert (content["rate_in"], content["rate_out"]) == (6, 4)
+    assert (content["rate_in"], content["rate_out"]) == (6, 5)  # five of those that went come again
     # Two pieces are held, three wait; nothing is on Redis, which nobody has told.
     assert (content["open_work"], content["in_flight"], content["depth"]) == (5, 2, 0)
     assert 0 <= content["oldest_open_seconds"] < 60
@@ -69,17 +75,19 @@ async def test_a_queue_has_rates_and_what_postgresql_knows(watched: Watched) -> 
 async def test_the_jobs_of_a_queue_show_what_they_carry(watched: Watched) -> None:
     await watched.api.state.runtime.queue.offer("content", [Job("draft", "one", ("a",)), Job("draft", "two", ("b",))])
     await watched.redis.set("arq:in-progress:one", "1", px=60_000)
-    await watched.redis.zadd("content", {"lost": 1})
+    await watched.redis.zadd("content", {"lost": 1, "strange": 2})
+    await watched.redis.lpush("arq:job:strange", "a key of another type")  # type: ignore[misc]
     seen = await watched.get("/queues/content/jobs")
-    assert seen["depth"] == 3
+    assert seen["depth"] == 4
     found = {job["id"]: (job["function"], job["payload"], job["running"]) for job in seen["data"]}
     assert found == {
         "lost": (None, None, False),
+        "strange": (None, None, False),
         "one": ("draft", '{"args":["a"]}', True),
         "two": ("draft", '{"args":["b"]}', False),
     }
-    assert all(0 <= job["waited_seconds"] < 60 for job in seen["data"] if job["id"] != "lost")
-    await watched.redis.delete("content", "arq:in-progress:one")
+    assert all(0 <= job["waited_seconds"] < 60 for job in seen["data"] if job["function"])
+    await watched.redis.delete("content", "arq:in-progress:one", "arq:job:strange")
 
 
 async def test_a_worker_shows_what_it_holds_and_for_how_long(watched: Watched) -> None:
@@ -183,6 +191,21 @@ async def test_a_roadmap_is_a_tree_with_the_state_of_each_concept(watched: Watch
         ("Joins 1", "pending", 3),
     ]
     assert (tree["active"], tree["can_complete"], tree["cost_micros"]) == (True, False, 6_000)
+
+
+LINE = """
+INSERT INTO execution_log (id, at, run_id, concept_id, level, category, message, details)
+VALUES ($1, now(), $2, $3, 'error', 'content', 'resources failed', '{"code": "model_malformed"}')
+"""
+
+
+async def test_a_dead_job_has_the_last_lines_about_its_concept(database_url: str, redis_url: str) -> None:
+    async with open_watched(database_url, redis_url) as own:
+        [dead] = (await own.get("/dead-jobs"))["data"]
+        await own.api.db.execute(LINE, new_id(), own.run, own.concepts[0])
+        [line] = (await own.get(f"/dead-jobs/{dead['id']}"))["log"]
+    assert (line["level"], line["message"]) == ("error", "resources failed")
+    assert (line["concept_id"], line["details"]) == (dead["concept_id"], {"code": "model_malformed"})
 
 
 async def test_failures_come_by_fault_with_their_last_day(watched: Watched) -> None:

@@ -8,8 +8,14 @@ import pytest
 from waiting import eventually
 from watched import FINGERPRINT, OLGA, Watched, open_watched
 
+from roadmap.audit.model import COMMAND_LINE
+from roadmap.dead_jobs.model import Selection
+from roadmap.dead_jobs.service import bury_unexecuted
+from roadmap.errors import Outage
 from roadmap.heartbeat import Process, Vitals, open_heartbeat
-from roadmap.ids import new_id
+from roadmap.ids import Prefix, new_id, show_id
+from roadmap.monitor import actions
+from roadmap.queue.model import Job, Unexecuted
 from roadmap.runs.leases import CANCELED
 
 
@@ -91,6 +97,38 @@ async def test_a_group_of_failures_is_retried_and_gone(watched: Watched) -> None
     assert answer.json() == {"done": 1, "left": 0, "skipped": [], "has_more": False}
     assert (await watched.get("/failures"))["data"] == []
     assert await noted(watched) == [(f"key of {OLGA}", "dead_jobs_retried", f"group {FINGERPRINT}")]
+
+
+async def test_who_began_what_was_cut_short_is_told(watched: Watched) -> None:
+    """PostgreSQL goes away after the first of two transactions."""
+    db, queue = watched.api.db, watched.api.state.runtime.queue
+    for job in (Job("draft", "j1", (new_id().hex,)), Job("draft", "j2", (new_id().hex,))):
+        await bury_unexecuted(db, "content", Unexecuted(job.id, job.function, "unknown_function", job.payload(1)))
+    rows = await db.fetch("SELECT id FROM dead_jobs WHERE job_id IS NOT NULL ORDER BY id")
+    await db.execute(GOES_AWAY)
+    await db.execute(AT_THE_SECOND)
+    both = Selection(ids=tuple(row["id"] for row in rows))
+    with pytest.raises(Outage):
+        await actions.retry_dead_jobs(db, queue, both, COMMAND_LINE)
+    assert await db.fetchval("SELECT array_agg(status ORDER BY id) FROM dead_jobs WHERE job_id IS NOT NULL") == [
+        "retried", "dead",
+    ]  # fmt: skip
+    [begun] = (await watched.get("/audit", action="dead_jobs_retried"))["data"]
+    told = [show_id(Prefix.DEAD_JOB, row["id"]) for row in rows]
+    assert (begun["actor"], begun["details"]) == ("command line", {"unfinished": True, "ids": told})
+    await db.execute("DROP TRIGGER goes_away ON dead_jobs")
+    await actions.retry_dead_jobs(db, queue, both, COMMAND_LINE)
+    ended = (await watched.get("/audit", action="dead_jobs_retried"))["data"][0]
+    assert ended["details"] == {"done": 1, "left": 1, "ids": told}
+
+
+GOES_AWAY = """
+CREATE FUNCTION go_away() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'terminating connection' USING ERRCODE = 'admin_shutdown'; END $$
+"""
+AT_THE_SECOND = """
+CREATE TRIGGER goes_away BEFORE UPDATE ON dead_jobs FOR EACH ROW WHEN (OLD.job_id = 'j2') EXECUTE FUNCTION go_away()
+"""
 
 
 async def test_the_audit_log_has_pages_and_filters(watched: Watched) -> None:

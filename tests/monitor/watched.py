@@ -122,7 +122,7 @@ async def _fail(db: Database, piece: content.Piece) -> None:
 MINUTE = """
 INSERT INTO function_minutes (function, minute, offered, succeeded, failed, returned, wait_ms, duration_ms, waits,
                               durations)
-VALUES ($1, $2, $3, $4, $5, 0, 1000, 2000, '{0,0,0,10,10}', '{0,0,0,0,0,0,0,0,0,0,20}')
+VALUES ($1, $2, $3, $4, $5, 5, 1000, 2000, '{0,0,0,10,10}', '{0,0,0,0,0,0,0,0,0,0,20}')
 """
 
 

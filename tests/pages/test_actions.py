@@ -9,6 +9,7 @@ from operators import OLGA, csrf_in
 from service import FINGERPRINT, Service, add_dead_job
 
 from roadmap.audit.store import Filters, list_entries
+from roadmap.web.pages.notices import Told, with_notice
 
 ACTIONS = "/monitor/actions"
 
@@ -65,6 +66,39 @@ async def test_what_cannot_be_retried_is_told(own: Service) -> None:
     left = (await states(own)).count("dead")
     assert said.startswith(f"{3 - left} dead job")
     assert (f"{left} dead jobs left as they are" in said) == (left > 0)
+
+
+SLOW = """
+CREATE FUNCTION drowse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3.4); RETURN NULL; END $$;
+CREATE TRIGGER drowse AFTER UPDATE ON dead_jobs EXECUTE FUNCTION drowse();
+"""
+
+
+@pytest.mark.slow
+async def test_when_the_time_is_up_before_all_were_reached_it_is_told(own: Service) -> None:
+    for number in range(601):
+        await add_dead_job(own.api.db, f"j{number}")
+    await own.api.db.execute(SLOW)
+    said = await follow(own, await post(own, "/dead-jobs/discard", fingerprint="f" * 16))
+    assert said == "600 dead jobs discarded. The time was up before all were reached: press again for the rest."
+    assert (await states(own)).count("dead") == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "tone", "said"),
+    [
+        (Told("retried", 1_800), "good", "1,800 dead jobs taken up again."),
+        (Told("retried", 1_800, more=True), "warn", "1,800 dead jobs taken up again. The time was up"),
+        (Told("retried", 1, 2), "warn", "1 dead job taken up again. 2 dead jobs left as they are"),
+        (Told("retried", 0, 200, more=True), "warn", "None was dealt with so far. 200 dead jobs left as they are"),
+        (Told("retried", 0), "warn", "Nothing was left to retry."),
+    ],
+)
+async def test_a_notice_is_green_only_when_all_is_done(told: Told, tone: str, said: str, service: Service) -> None:
+    html = (await service.olga.get(with_notice("/monitor/failures", told))).text
+    notice = html.partition('id="notices"')[2].partition('<div class="stack">')[0]
+    assert f'class="notice {tone}"' in notice
+    assert " ".join(re.sub(r"<[^>]+>", " ", notice.partition(">")[2]).split()).startswith(said)
 
 
 async def test_a_run_is_canceled_and_its_roadmap_completed(own: Service) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -16,9 +17,17 @@ from service import Service, add_dead_job
 from tcp_proxy import tcp_proxy
 from waiting import eventually
 
-from roadmap.errors import TooMany
-from roadmap.web.pages.frame import Ask
-from roadmap.web.pages.live import MOST_LISTENERS
+from roadmap.errors import NotFound, TooMany
+from roadmap.ids import new_id
+from roadmap.web.pages.frame import Ask, Seen, Tools, View
+from roadmap.web.pages.live import (
+    AT_ONCE,
+    MOST_LISTENERS,
+    MOST_LISTENERS_OF_ONE,
+    MOST_OF_THE_TIME,
+    Listener,
+    pause_after,
+)
 from roadmap.web.pages.views import VIEWS, find_view
 
 FAILURES = "/monitor/failures"
@@ -94,6 +103,15 @@ async def test_a_failure_shows_by_itself_and_so_does_its_end(own: Service) -> No
         await own.api.db.execute("UPDATE dead_jobs SET status = 'discarded', resolved_at = now() WHERE job_id = 'j1'")
         gone = await stream.until("title", "(1)")
     assert gone["text"].startswith("(1)")
+
+
+async def test_a_run_that_gets_a_title_has_it_as_its_heading(own: Service) -> None:
+    path = f"/monitor/runs/{own.ids()['run_id']}"
+    async with serving(own.api.state) as url, watching(url, own.olga, path) as stream:
+        await stream.pieces()
+        await own.api.db.execute("UPDATE roadmaps SET title = 'Planned by now'")
+        piece = await stream.until("piece", "Planned by now")
+    assert (piece["id"], piece["html"]) == ("live_title", '<h1 id="live_title">Planned by now</h1>')
 
 
 async def test_what_did_not_change_is_not_sent_again(service: Service, url: str) -> None:
@@ -200,8 +218,10 @@ async def test_a_head_request_opens_no_stream(service: Service, url: str) -> Non
     cookies = {cookie.name: cookie.value or "" for cookie in service.olga.cookies.jar}
     async with httpx.AsyncClient(base_url=url, cookies=cookies, timeout=10) as browser:
         answer = await browser.head("/monitor/live", params={"view": FAILURES})
-    assert (answer.status_code, answer.content) == (200, b"")
-    await eventually(lambda: service.api.state.live.count() == 0, "no stream is open")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert (await browser.get("/monitor/workers")).status_code == 200  # by the same connection
+        assert service.api.state.live.count() == 0
 
 
 async def test_listeners_are_bounded(service: Service) -> None:
@@ -209,17 +229,88 @@ async def test_listeners_are_bounded(service: Service) -> None:
     view, ask = find_view(FAILURES, {})
     async with AsyncExitStack() as listeners:
         for _ in range(MOST_LISTENERS):
-            await listeners.enter_async_context(live.listen(view, ask, operates=True))
+            await listeners.enter_async_context(live.listen(view, ask, new_id(), operates=True))
         with pytest.raises(TooMany, match="too many pages"):
-            live.require_room()
+            live.require_room(new_id())
         answer = await service.olga.get("/monitor/live", params={"view": FAILURES})
         assert answer.status_code == 429
     assert live.count() == 0
 
 
+async def test_one_person_cannot_take_every_stream(service: Service) -> None:
+    live, db = service.api.state.live, service.api.db
+    olga = await db.fetchval("SELECT id FROM users WHERE email = $1", OLGA)
+    async with AsyncExitStack() as listeners:
+        for number in range(MOST_LISTENERS_OF_ONE):
+            view, ask = find_view(f"{FAILURES}/jobs", {"code": str(number)})
+            await listeners.enter_async_context(live.listen(view, ask, olga, operates=True))
+        assert live.count(olga) == MOST_LISTENERS_OF_ONE
+        for client, status in ((service.olga, 429), (service.vera, 200)):
+            assert (await client.head("/monitor/live", params={"view": FAILURES})).status_code == status
+
+
+@dataclass(slots=True)
+class Slow:
+    """A view that is read for as long as it is held."""
+
+    let: asyncio.Event = field(default_factory=asyncio.Event)
+    now: int = 0
+    most: int = 0
+
+    async def read(self, _tools: Tools, _ask: Ask) -> Seen:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.let.wait()
+        finally:
+            self.now -= 1
+        raise NotFound("it showed long enough")
+
+    def view(self) -> View:
+        return View("/slow", "Slow", "overview", "overview.html", self.read)
+
+
+@asynccontextmanager
+async def many_watch(service: Service, slow: Slow) -> AsyncIterator[list[Listener]]:
+    """Three for each that may read at once, each at an address of its own."""
+    live = service.api.state.live
+    async with AsyncExitStack() as stack:
+        rooms = [live.listen(slow.view(), Ask(f"/slow/{place}", {}, {}), new_id(), operates=True) for place in range(6)]
+        yield [await stack.enter_async_context(room) for room in rooms]
+    slow.let.set()
+    await eventually(lambda: live.readers() == 0, "nobody watches, nothing is read")
+
+
+async def test_readers_take_turns(service: Service) -> None:
+    slow = Slow()
+    async with many_watch(service, slow) as listeners:
+        await eventually(lambda: slow.now == AT_ONCE, "the first of them read")
+        slow.let.set()
+        assert [await listener.take(10) for listener in listeners] == [[("reload", {})]] * len(listeners)
+    assert slow.most == AT_ONCE
+
+
+async def test_who_waits_long_for_a_turn_is_told(service: Service) -> None:
+    slow = Slow()
+    async with many_watch(service, slow) as listeners:
+        told = [content["text"] for listener in listeners for _, content in await listener.take(15)]
+    assert set(told) == {"The database does not answer", "Updates are late"}
+
+
+@pytest.mark.parametrize("readers", [1, 4, 30, 400])
+@pytest.mark.parametrize("took", [0.002, 0.02, 0.06])
+def test_all_readers_together_take_a_share_of_the_time(readers: int, took: float) -> None:
+    assert readers * took / (took + pause_after(took, readers)) <= MOST_OF_THE_TIME
+
+
+def test_a_reading_that_waited_makes_no_page_stand_still() -> None:
+    assert pause_after(5.0, 1) <= 5
+    assert pause_after(5.0, 40) <= 10
+
+
 async def test_what_waits_for_a_slow_listener_is_the_latest_of_each_piece(service: Service) -> None:
     view, _ = find_view(FAILURES, {})
-    async with service.api.state.live.listen(view, Ask(FAILURES, {}, {}), operates=True) as listener:
+    async with service.api.state.live.listen(view, Ask(FAILURES, {}, {}), new_id(), operates=True) as listener:
         for number in range(1_000):
             listener.offer("piece", id="live_x", html=str(number))
         listener.offer("piece", id="live_x", html="999")

@@ -1,6 +1,9 @@
 """Every view over HTTP: it is shown with real rows, strictly, escaped, and to each what is for them."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,12 +12,18 @@ from markup import read_markup
 from service import EVIL, Service, add_dead_job
 from tcp_proxy import tcp_proxy
 
-from roadmap.web.pages.frame import View
-from roadmap.web.pages.rendering import environment
+from roadmap.ids import Prefix, new_id, show_id
+from roadmap.monitor.looks import Looks
+from roadmap.monitor.model import SpanFigures
+from roadmap.monitor.service import read_functions, read_run
+from roadmap.web.pages.assets import read_folder
+from roadmap.web.pages.frame import Frame, View
+from roadmap.web.pages.rendering import environment, fragments
+from roadmap.web.pages.timeline import timeline
 from roadmap.web.pages.views import VIEWS
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self';"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 every_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.path)
@@ -157,6 +166,94 @@ async def test_long_lists_have_pages(own: Service) -> None:
     assert "number 59." not in second
     assert "number 00." in second
     assert 'rel="next"' not in second
+
+
+async def test_from_a_later_page_one_gets_back_to_the_newest_of_the_same(own: Service) -> None:
+    for number in range(60):
+        await add_dead_job(own.api.db, f"j{number}", f"number {number:02}.")
+    first = await show(own.olga, "/monitor/failures/jobs?status=dead&function=unheard_of")
+    assert "Newest" not in first
+    following = re.search(r'rel="next" href="([^"]+)"', first)
+    assert following
+    second = await show(own.olga, "/monitor/failures/jobs" + following[1].replace("&amp;", "&"))
+    newest = re.search(r'href="([^"]*)">Newest', second)
+    assert newest
+    assert newest[1].replace("&amp;", "&") == "?status=dead&function=unheard_of"
+
+
+async def test_of_many_buttons_each_is_told_by_what_it_is_for(service: Service) -> None:
+    page = read_markup(await show(service.olga, "/monitor/failures"))
+    dead_job_id = service.ids()["dead_job_id"]
+    [button] = [one for one in page.all("button") if one.get("value") == dead_job_id]
+    assert button["aria-describedby"] == f"of-{dead_job_id}"
+    assert f"of-{dead_job_id}" in {head.get("id") for head in page.all("th")}
+    kind = await service.api.db.fetchval("SELECT kind FROM dead_jobs WHERE fingerprint IS NOT NULL LIMIT 1")
+    assert f"Retry the {kind} that died of model malformed" in page.text
+
+
+LINE = """
+INSERT INTO execution_log (id, at, run_id, concept_id, level, category, message, details)
+VALUES ($1, now(), $2, $3, 'info', 'content', $4, '{}')
+"""
+
+
+async def test_a_dead_job_shows_the_last_lines_about_its_concept(own: Service) -> None:
+    db, path = own.api.db, f"/monitor/failures/{own.ids()['dead_job_id']}"
+    concept_id = await db.fetchval("SELECT concept_id FROM dead_jobs")
+    assert "Nothing was logged" in await show(own.olga, path)
+    for number in range(12):
+        await db.execute(LINE, new_id(), own.run, concept_id, f"its line {number:02} {EVIL}")
+    await db.execute(LINE, new_id(), own.run, new_id(), "of another concept")
+    html = await show(own.olga, path)
+    assert [f"its line {number:02}" in html for number in range(12)] == [False] * 2 + [True] * 10
+    assert html.index("its line 10") < html.index("its line 11")
+    assert "of another concept" not in html
+
+
+async def test_the_system_shows_each_pool_once_and_who_waits(own: Service) -> None:
+    """A process with two roles has two heartbeats."""
+    for process in ("web", "content", "logs"):
+        await own.api.db.execute(BEAT, f"{process}-h-7", process, 7 if process != "logs" else 8)
+    page = read_markup(await show(own.olga, "/monitor/system"))
+    assert "Held by our pools10, 4 in use" in page.text
+    assert "Wait for one here0" in page.text
+
+
+BEAT = """
+INSERT INTO workers (name, process, host, pid, version, started_at, running, loop_lag_ms, memory_bytes, connections,
+                     connections_used, log_waiting, log_dropped)
+VALUES ($1, $2, 'h', $3, '0', now(), 0, 1, 1000, 5, 2, 0, 0)
+"""
+
+
+async def test_two_concepts_of_one_title_have_a_lane_each(service: Service) -> None:
+    view = await read_run(service.api.db, service.run)
+    first, second = (
+        replace(view.calls[0], concept_id=show_id(Prefix.CONCEPT, new_id()), concept_title="Joins") for _ in range(2)
+    )
+    drawn = timeline(replace(view, calls=(first, second, first)))
+    assert "3 questions to the model in 2 lanes" in drawn
+    assert drawn.count('class="lane"') == 2
+
+
+async def test_when_figures_of_a_minute_change_the_charts_of_a_week_do_not(service: Service) -> None:
+    """They are by far the largest piece of that page."""
+    [one, *_] = (await read_functions(service.api.db, Looks())).data
+    busy = replace(one, hour=SpanFigures(9, 9, 0, 0, 0.0, *(1.0,) * 6))
+    page = Frame("Functions", "functions", "/monitor/functions", datetime.now(UTC))
+    before, after = (
+        dict(fragments("functions.html", {"page": page, "functions": (which,), "may": True})) for which in (one, busy)
+    )
+    assert {name for name in before if before[name] != after[name]} == {"live_functions"}
+    assert "<svg" not in after["live_functions"]
+    assert after["live_week"].count("<svg") > 2
+
+
+def test_what_an_editor_leaves_beside_the_script_is_no_asset(tmp_path: Path) -> None:
+    for name in ("monitor.css", ".monitor.css.swp", "monitor.js~", "README"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".#monitor.js").symlink_to("olga@host.1234")
+    assert set(read_folder(tmp_path)) == {"monitor.css"}
 
 
 async def test_style_script_and_icon_are_kept_for_ever(service: Service) -> None:

@@ -50,6 +50,10 @@ async def test_beyond_the_bound_requests_are_refused_and_probes_are_answered(dat
         assert check_problem(refusal, 503, "overloaded")["retryable"]
         assert refusal.headers["retry-after"] == "1"
         assert refusal.headers["x-request-id"]
+        page = await client.get("/monitor")
+        assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
+        assert page.headers["retry-after"] == "1"
+        assert "Too many ask at once" in page.text
         for probe in ("/health", "/ready"):
             assert (await client.get(probe)).status_code == 200
         slow[0].let.set()

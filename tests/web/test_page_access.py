@@ -134,6 +134,26 @@ async def test_with_auth_mode_none_everybody_at_this_machine_operates_with_the_t
     assert (answer.status_code, answer.headers["location"]) == (303, "/monitor")
 
 
+async def test_with_auth_mode_none_the_page_of_another_site_changes_nothing_by_the_api(local: Api) -> None:
+    """A form, or a fetch without CORS, needs no leave of ours to be sent, and no key is asked for here."""
+    changing = [operation for operation in OPERATIONS if operation.method not in {"GET", "HEAD"}]
+    assert len(changing) > 5
+    for operation in changing:
+        path = re.sub(r"{\w+}", "nothing", operation.path)
+        for headers in (
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+        ):
+            answer = await local.nobody.request(operation.method, path, headers=headers)
+            assert answer.status_code == 403, (operation.path, headers)
+    pause = "/v1/admin/queues/content/pause"
+    for headers in ({}, {"origin": "http://api"}, {"sec-fetch-site": "same-origin", "origin": "http://api"}):
+        assert (await local.nobody.post(pause, headers=headers)).status_code == 200, headers
+    assert (await local.nobody.get("/v1/roadmaps", headers={"sec-fetch-site": "cross-site"})).status_code == 200
+
+
 HOSTS = (
     ("localhost:8000", 200),
     ("127.0.0.1:8000", 200),

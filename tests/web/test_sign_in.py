@@ -96,6 +96,28 @@ async def test_over_tls_and_in_production_the_cookie_is_bound_to_this_host(
         assert (await other.nobody.get(SIGN_IN)).headers["strict-transport-security"] == "max-age=31536000"
 
 
+async def test_a_browser_that_would_drop_the_session_is_told_so_before_its_password_is_looked_at(
+    api: Api, database_url: str, redis_url: str
+) -> None:
+    production = {"environment": "production", "jwt_secret_key": SecretStr(KEY)}
+    fields = {"email": OLGA, "password": PASSWORD}
+    async with open_api(database_url, redis_url, **production) as other:
+        await add_account(other.db, OLGA, Role.OPERATOR)
+        for host in ("api", "192.168.1.20:8000", "localhost.evil.example"):
+            headers = {"host": host, "origin": f"http://{host}"}
+            answer = await other.nobody.post(SIGN_IN, data=fields, headers=headers)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (403, False), host
+            assert "over plain HTTP this browser keeps no session" in answer.text
+            assert PASSWORD not in answer.text
+        assert await audited(other, action="signed_in") == []
+        for host, scheme in (("localhost:8000", "http"), ("127.0.0.1", "http"), ("[::1]:80", "http"), ("api", "https")):
+            headers = {"host": host, "origin": f"{scheme}://{host}"}
+            answer = await other.nobody.post(SIGN_IN, data=fields, headers=headers)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (303, True), host
+    # At home the cookie is for plain HTTP, too.
+    assert (await api.nobody.post(SIGN_IN, data=fields, headers={"origin": "http://api"})).status_code == 303
+
+
 async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(api: Api, browser: httpx.AsyncClient) -> None:
     await create_key(api.db, "lea@example.org", "a learner", None)
     await add_account(api.db, "once@example.org", Role.VIEWER)
@@ -152,6 +174,25 @@ async def test_guessing_is_slowed_down_told_and_written_down_once(api: Api, brow
     assert sum(row.details["times"] for row in rows) == 10
     await api.db.execute("UPDATE sign_in_failures SET last_at = last_at - interval '31 seconds'")
     assert (await sign_in(browser, OLGA)).status_code == 303
+
+
+async def test_a_browser_that_has_signed_in_before_is_not_held_up_by_who_guesses(
+    api: Api, browser: httpx.AsyncClient
+) -> None:
+    answer = await sign_in(browser, OLGA)
+    _, device = answer.headers.get_list("set-cookie")
+    assert device.startswith("roadmap-device=")
+    assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=7776000"} <= set(device.split("; "))
+    assert OLGA not in device
+    await browser.post("/monitor/sign-out", data={"csrf": csrf_in(api, browser)})
+    async with in_process(api.state) as stranger:
+        assert [(await sign_in(stranger, OLGA, "a guess")).status_code for _ in range(11)] == [401] * 10 + [429]
+        assert (await sign_in(browser, VERA, "x")).status_code == 401  # of this account nothing is known here
+        for _ in range(11):
+            await sign_in(stranger, VERA, "a guess")
+        assert (await sign_in(browser, VERA)).status_code == 429
+        assert (await sign_in(browser, OLGA)).status_code == 303
+        assert (await sign_in(stranger, OLGA)).status_code == 429
 
 
 async def test_the_pause_tells_nothing_of_who_has_an_account(api: Api, browser: httpx.AsyncClient) -> None:

@@ -1,18 +1,21 @@
 """Limits of guessing, counted in PostgreSQL: by account and by address, on every replica alike.
 
-They are delays, not locks: whoever keeps an account's counter high makes its owner wait half a minute at most, and
-`roadmap admin password` clears it. A try is counted before it is looked at, so that a hundred at once are a hundred;
-one that is refused is not counted, and prolongs nothing.
+Past the free failures an account takes one try per pause, from whoever asks first: a stranger who never stops asking
+can have them all. So a browser in which the account has signed in before is counted by itself, and no stranger can
+hold its owner up there. A cookie says so and not an address, which others share: to be counted apart would tell them
+that there is such an account. A try is counted before it is looked at, so that a hundred at once are a hundred; one
+that is refused is not counted, and prolongs nothing.
 """
 
 import hashlib
 import ipaddress
 from dataclasses import dataclass
 
+from roadmap.accounts.sessions import Device
 from roadmap.database import Database, Executor
 from roadmap.errors import TooMany
 
-__all__ = ["Attempt", "begin_attempt", "forget_failures", "forget_old_failures", "network_of"]
+__all__ = ["Attempt", "begin_attempt", "digest_of", "forget_failures", "forget_old_failures", "network_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,25 @@ OF_ACCOUNT = Limit(free=10, longest=30)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to sign in, by what is counted of it. What was typed stays out of the table: it may be a password."""
+    """One try to sign in, by what is counted of it. What was typed stays out of the table: it may be a password.
+
+    `device` is None for a browser in which this very account has not signed in before.
+    """
 
     address: str
     account: str
+    device: str | None = None
 
     @classmethod
-    def of(cls, address: str | None, email: str) -> "Attempt":
-        digest = hashlib.sha256(email.strip().casefold().encode("utf-8", "replace")).hexdigest()
-        return cls(f"address:{network_of(address)}", f"account:{digest}")
+    def of(cls, address: str | None, email: str, device: Device | None = None) -> "Attempt":
+        digest = digest_of(email)
+        known = f"device:{device.id}" if device is not None and device.account == digest else None
+        return cls(f"address:{network_of(address)}", f"account:{digest}", known)
+
+
+def digest_of(email: str) -> str:
+    """The same however the address is written."""
+    return hashlib.sha256(email.strip().casefold().encode("utf-8", "replace")).hexdigest()
 
 
 def network_of(address: str | None) -> str:
@@ -54,7 +67,11 @@ def network_of(address: str | None) -> str:
 
 
 async def begin_attempt(db: Database, attempt: Attempt) -> None:
-    """Counts it as failed. Raises TooMany, and counts nothing, while its address or its account has to wait."""
+    """Counts it as failed. Raises TooMany, and counts nothing, while its address or its account has to wait; of a known
+    browser that browser alone."""
+    if attempt.device is not None:
+        await _count(db, attempt.device, OF_ACCOUNT)
+        return
     async with db.transaction() as tx:
         await _count(tx, attempt.address, OF_ADDRESS)
         await _count(tx, attempt.account, OF_ACCOUNT)
@@ -78,9 +95,9 @@ FROM sign_in_failures WHERE subject = $1
 """
 
 
-async def _count(tx: Executor, subject: str, limit: Limit) -> None:
-    if await tx.fetchval(COUNT_ATTEMPT, subject, limit.free, limit.longest) is None:
-        pause = await tx.fetchval(READ_PAUSE, subject, limit.free, limit.longest)
+async def _count(db: Executor, subject: str, limit: Limit) -> None:
+    if await db.fetchval(COUNT_ATTEMPT, subject, limit.free, limit.longest) is None:
+        pause = await db.fetchval(READ_PAUSE, subject, limit.free, limit.longest)
         raise TooMany("too many failed sign-ins; wait, then try again", retry_in=max(1.0, pause or 1.0))
 
 
@@ -90,9 +107,17 @@ UPDATE sign_in_failures SET failures = greatest(failures - 1, 0) WHERE subject =
 """
 
 
+FORGET_DEVICE = """
+DELETE FROM sign_in_failures WHERE subject = $1
+"""
+
+
 async def forget_failures(db: Executor, attempt: Attempt) -> None:
     """It succeeded: its account's failures are forgotten, of its address this one alone. Otherwise whoever has one
-    account could guess at all others for ever."""
+    account could guess at all others for ever. Of a known browser its own are: it was counted nowhere else."""
+    if attempt.device is not None:
+        await db.execute(FORGET_DEVICE, attempt.device)
+        return
     await db.execute(GIVE_BACK, attempt.address, attempt.account)
 
 

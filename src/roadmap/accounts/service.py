@@ -1,5 +1,7 @@
 """What may be done to operators' accounts. Each change ends the sessions before it, and is audited with it."""
 
+import structlog
+
 from roadmap.accounts import limits, store
 from roadmap.accounts.limits import Attempt
 from roadmap.accounts.model import Role
@@ -9,11 +11,14 @@ from roadmap.audit import store as audit
 from roadmap.audit.model import Action, Actor, Entry
 from roadmap.database import Database
 from roadmap.errors import Conflict, Invalid, NotFound
-from roadmap.ids import new_id
+from roadmap.ids import Prefix, new_id, show_id
 
-__all__ = ["create_account", "ensure_first_operator", "set_password", "set_role"]
+__all__ = ["create_account", "ensure_first_operator", "fault_of_first_operator", "set_password", "set_role"]
+
+log = structlog.get_logger()
 
 SETTINGS = Actor("ADMIN_EMAIL")
+NO_OPERATOR = "ADMIN_EMAIL has an account that is no operator, and stays as it is; `roadmap admin role` makes it one"
 
 
 async def create_account(
@@ -43,8 +48,11 @@ async def set_password(db: Database, passwords: Passwords, email: str, password:
         await audit.insert(tx, Entry(actor, Action.PASSWORD_SET, email))
 
 
-async def set_role(db: Database, email: str, role: Role, *, actor: Actor) -> None:
-    """Raises NotFound, and Conflict for a learner without a password, who cannot sign in."""
+async def set_role(db: Database, email: str, role: Role, *, actor: Actor) -> int:
+    """How many API keys were revoked: below an operator nobody keeps one that operates.
+
+    Raises NotFound, and Conflict for a learner without a password, who cannot sign in.
+    """
     async with db.transaction() as tx:
         changed = await store.set_role(tx, email, role)
         if changed is None:
@@ -52,6 +60,10 @@ async def set_role(db: Database, email: str, role: Role, *, actor: Actor) -> Non
         if role is not Role.LEARNER and not changed["has_password"]:
             raise Conflict("there is no password yet; `roadmap admin create` sets one with the role")
         await audit.insert(tx, Entry(actor, Action.ROLE_SET, email, {"role": role}))
+        revoked = [] if role.allows(Role.OPERATOR) else await store.revoke_operator_keys(tx, changed["id"])
+        for key_id in revoked:
+            await audit.insert(tx, Entry(actor, Action.KEY_REVOKED, email, {"key": show_id(Prefix.KEY, key_id)}))
+    return len(revoked)
 
 
 async def ensure_first_operator(db: Database, passwords: Passwords, email: str, password: str) -> bool:
@@ -64,5 +76,20 @@ async def ensure_first_operator(db: Database, passwords: Passwords, email: str, 
     try:
         await create_account(db, passwords, email, password, role=Role.OPERATOR, actor=SETTINGS)
     except Conflict:
-        return False  # another process was first, or this address has another role: it stays as it is
+        if not await store.has_operator(db):  # else another process was first
+            log.warning("first_operator_not_created", advice=NO_OPERATOR)
+        return False
     return True
+
+
+async def fault_of_first_operator(db: Database, email: str, password: str) -> str | None:
+    """What would keep `ensure_first_operator` from its work; None: nothing would, or it is done."""
+    if await store.has_operator(db):
+        return None
+    try:
+        check_email(email)
+        check_password(password, email)
+    except Invalid as exc:
+        return f"ADMIN_EMAIL and ADMIN_PASSWORD: {exc}"
+    there = await store.find_account(db, email)
+    return NO_OPERATOR if there and (there.password_hash or there.role is not Role.LEARNER) else None

@@ -1,8 +1,11 @@
-"""Operators' sessions: a signed cookie, nothing on the server.
+"""Operators' sessions, and the browsers that they had one in: signed cookies, nothing on the server.
 
 The cookie names the account, its generation, when it was issued, and a random id. Whoever holds the key can make one,
 so production wants a real key. The account is looked up for each request (for CACHED seconds it is remembered): a new
 password, another role, a sign-out or a deletion ends its sessions everywhere.
+
+A second cookie stays when a session ends, and opens nothing: it says that the account has signed in from this browser
+before, so that its tries are counted apart from those of strangers (see limits).
 """
 
 import hashlib
@@ -21,9 +24,10 @@ from roadmap.accounts.model import Account
 from roadmap.database import Database
 from roadmap.errors import Misconfigured
 
-__all__ = ["LASTS", "Keys", "Roster", "Session", "make_up_key", "read_keys"]
+__all__ = ["KNOWN_FOR", "LASTS", "Device", "Keys", "Roster", "Session", "make_up_key", "read_keys"]
 
 LASTS = 12 * 3600  # seconds
+KNOWN_FOR = 90 * 24 * 3600  # seconds
 AHEAD = 60  # by which another replica's clock may be
 MOST_COOKIE = 1_024  # characters
 CACHED = 5.0
@@ -60,6 +64,19 @@ class Session:
         return cls(account.user_id, account.generation, time.time(), secrets.token_urlsafe(16))
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A browser in which somebody has signed in. `account` is the digest of the address that was typed; see limits."""
+
+    account: str
+    issued_at: float
+    id: str
+
+    @classmethod
+    def begin(cls, account: str) -> "Device":
+        return cls(account, time.time(), secrets.token_urlsafe(16))
+
+
 class Keys:
     """Signs with the first, believes all: the key before stays good until its sessions have ended."""
 
@@ -69,6 +86,7 @@ class Keys:
         oldest_first = list(reversed(self._keys))
         how = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
         self._serializer = URLSafeSerializer(oldest_first, salt="roadmap.session", signer_kwargs=how)
+        self._devices = URLSafeSerializer(oldest_first, salt="roadmap.device", signer_kwargs=how)
 
     def sign(self, session: Session) -> str:
         """A cookie's value."""
@@ -77,14 +95,23 @@ class Keys:
 
     def read(self, cookie: str) -> Session | None:
         """None for what is forged, signed with a key of others, or too old."""
-        if len(cookie) > MOST_COOKIE:
-            return None
         try:
-            session = _session(self._serializer.loads(cookie))
+            session = _session(_load(self._serializer, cookie))
         except BadData:
             return None
-        age = time.time() - session.issued_at
-        return session if -AHEAD <= age <= LASTS else None
+        return session if _is_fresh(session.issued_at, LASTS) else None
+
+    def sign_device(self, device: Device) -> str:
+        """A cookie's value."""
+        return str(self._devices.dumps([device.account, int(device.issued_at), device.id]))
+
+    def read_device(self, cookie: str) -> Device | None:
+        """As `read`."""
+        try:
+            device = _device(_load(self._devices, cookie))
+        except BadData:
+            return None
+        return device if _is_fresh(device.issued_at, KNOWN_FOR) else None
 
     def csrf(self, session_id: str) -> str:
         """Each time another text: of one that is the same in every page, the length of compressed pages tells."""
@@ -104,25 +131,34 @@ class Roster:
     """The accounts behind sessions; one look at the database per account and CACHED seconds."""
 
     def __init__(self) -> None:
-        self._known: dict[UUID, tuple[Account | None, float]] = {}
+        self._known: dict[UUID, tuple[Account, float]] = {}
 
     async def account(self, db: Database, session: Session) -> Account | None:
         """Whose session it is; None when it has ended."""
-        account, until = self._known.get(session.user_id, (None, 0.0))
-        if until <= time.monotonic():
+        account = self._recall(session)
+        if account is None:
             account = await store.find_account_by_id(db, session.user_id)
-            self._remember(session.user_id, account)
+            if account is not None:
+                self._remember(account)
         return account if account is not None and account.generation == session.generation else None
 
     def forget(self, user_id: UUID) -> None:
         """What is known of it has changed."""
         self._known.pop(user_id, None)
 
-    def _remember(self, user_id: UUID, account: Account | None) -> None:
-        self._known.pop(user_id, None)
+    def _recall(self, session: Session) -> Account | None:
+        """None when it has to be looked up. A session of a later generation was begun on another replica a moment ago:
+        we signed it, so nobody can force a look."""
+        account, until = self._known.get(session.user_id, (None, 0.0))
+        if account is None or until <= time.monotonic() or account.generation < session.generation:
+            return None
+        return account
+
+    def _remember(self, account: Account) -> None:
+        self._known.pop(account.user_id, None)
         if len(self._known) >= MOST_CACHED:
             del self._known[next(iter(self._known))]
-        self._known[user_id] = (account, time.monotonic() + CACHED)
+        self._known[account.user_id] = (account, time.monotonic() + CACHED)
 
 
 def read_keys(current: str, previous: str, *, strict: bool) -> Keys | None:
@@ -149,12 +185,30 @@ def _fault(key: str) -> str | None:
     return None
 
 
+def _load(serializer: URLSafeSerializer, cookie: str) -> Any:
+    """Raises BadData."""
+    if len(cookie) > MOST_COOKIE:
+        raise BadData("too long")
+    return serializer.loads(cookie)
+
+
+def _is_fresh(issued_at: float, lasts: float) -> bool:
+    return -AHEAD <= time.time() - issued_at <= lasts
+
+
 def _session(fields: Any) -> Session:
     """We signed it, so it has this form; another release may sign another."""
     match fields:
         case [str(user_id), int(generation), int(issued_at), str(session_id)] if len(user_id) == 32:
             return Session(UUID(hex=user_id), generation, issued_at, session_id)
     raise BadData("not a session")
+
+
+def _device(fields: Any) -> Device:
+    match fields:
+        case [str(account), int(issued_at), str(device_id)]:
+            return Device(account, issued_at, device_id)
+    raise BadData("not a device")
 
 
 def _token(key: str, session_id: str) -> bytes:

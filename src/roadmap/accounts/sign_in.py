@@ -6,6 +6,7 @@ from roadmap.accounts import limits, store
 from roadmap.accounts.limits import Attempt
 from roadmap.accounts.model import Account, Role
 from roadmap.accounts.passwords import Passwords
+from roadmap.accounts.sessions import Device
 from roadmap.accounts.strength import MOST_BYTES
 from roadmap.audit import store as audit
 from roadmap.audit.model import UNKNOWN, Action, Actor, Entry
@@ -17,10 +18,12 @@ __all__ = ["sign_in", "sign_out"]
 log = structlog.get_logger()
 
 
-async def sign_in(db: Database, passwords: Passwords, email: str, password: str, address: str | None) -> Account:
+async def sign_in(
+    db: Database, passwords: Passwords, email: str, password: str, address: str | None, device: Device | None = None
+) -> Account:
     """The account. Raises Unauthorized, which tells nothing, and TooMany."""
     passwords.require_room()
-    attempt = Attempt.of(address, email)
+    attempt = Attempt.of(address, email, device)
     await limits.begin_attempt(db, attempt)
     account = await _find(db, email)
     if not await _is_right(passwords, account, password) or account is None or not account.role.allows(Role.VIEWER):

@@ -22,6 +22,7 @@ __all__ = [
     "raise_generation",
     "replace_hash",
     "revoke_key",
+    "revoke_operator_keys",
     "set_password",
     "set_role",
 ]
@@ -110,6 +111,16 @@ async def revoke_key(db: Executor, key_id: UUID) -> str | None:
     return email
 
 
+REVOKE_OPERATOR_KEYS = """
+UPDATE api_keys SET revoked_at = now() WHERE user_id = $1 AND operator AND revoked_at IS NULL RETURNING id
+"""
+
+
+async def revoke_operator_keys(tx: Executor, user_id: UUID) -> list[UUID]:
+    """Which they were."""
+    return [row["id"] for row in await tx.fetch(REVOKE_OPERATOR_KEYS, user_id)]
+
+
 _ACCOUNT = "id AS user_id, email, role, password_hash, session_generation AS generation, created_at"
 
 FIND_ACCOUNT = f"""
@@ -166,12 +177,12 @@ async def insert_account(tx: Executor, new_id: UUID, email: str, role: Role, pas
 
 SET_PASSWORD = """
 UPDATE users SET password_hash = $2, session_generation = session_generation + 1
-WHERE lower(email) = lower($1) AND role <> 'learner' RETURNING id
+WHERE lower(email) = lower($1) AND (role <> 'learner' OR password_hash IS NOT NULL) RETURNING id
 """  # noqa: S105  a statement
 
 
 async def set_password(tx: Executor, email: str, password_hash: str) -> UUID | None:
-    """Ends the account's sessions. None when nobody of this address may sign in."""
+    """Ends the account's sessions. None when nobody of this address may sign in, or once could."""
     user_id: UUID | None = await tx.fetchval(SET_PASSWORD, email, password_hash)
     return user_id
 

@@ -59,13 +59,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """As it is stored. An entry with `details.times` stands for so many within one minute."""
+    """As it is stored. An entry with `details.times` stands for so many within one minute; one with
+    `details.unfinished` tells of work that goes on, or was cut short. `action` is plain text where only a newer release
+    knows it."""
 
     id: UUID
     at: datetime
     user_id: UUID | None
     actor: str
     address: str | None
-    action: Action
+    action: Action | str
     subject: str
     details: dict[str, Any]

@@ -1,14 +1,16 @@
 """The audit log in PostgreSQL: written once, listed, forgotten after a year and a bit."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from roadmap.audit.model import Action, Actor, AuditRow, Entry
 from roadmap.database import Executor
 from roadmap.ids import new_id
 
-__all__ = ["DAYS_KEPT", "Filters", "forget_old_entries", "insert", "insert_once_a_minute", "list_entries"]
+__all__ = ["DAYS_KEPT", "Filters", "amend", "forget_old_entries", "insert", "insert_once_a_minute", "list_entries"]
 
 DAYS_KEPT = 400
 SUBJECT_LIMIT = 300  # characters
@@ -18,9 +20,21 @@ INSERT INTO audit_log (id, user_id, actor, address, action, subject, details) VA
 """
 
 
-async def insert(db: Executor, entry: Entry) -> None:
-    """In the transaction of what it tells of, where there is one."""
-    await db.execute(INSERT_ENTRY, new_id(), *_columns(entry))
+async def insert(db: Executor, entry: Entry) -> UUID:
+    """In the transaction of what it tells of, where there is one. Returns its id."""
+    entry_id = new_id()
+    await db.execute(INSERT_ENTRY, entry_id, *_columns(entry))
+    return entry_id
+
+
+AMEND_ENTRY = """
+UPDATE audit_log SET details = $2 WHERE id = $1
+"""
+
+
+async def amend(db: Executor, entry_id: UUID, details: Mapping[str, Any]) -> None:
+    """For what takes many transactions: its entry is there before the first of them, and learns how it ended."""
+    await db.execute(AMEND_ENTRY, entry_id, dict(details))
 
 
 # Its id is made of the minute and of what it tells: whoever comes later within that minute, on whichever replica,
@@ -76,7 +90,15 @@ ORDER BY id DESC LIMIT $5
 async def list_entries(db: Executor, filters: Filters, after: UUID | None, limit: int) -> list[AuditRow]:
     """Newest first; `after` is the last one of the page before."""
     rows = await db.fetch(LIST_ENTRIES, filters.action, filters.actor, filters.subject, after, limit)
-    return [AuditRow(**{**row, "action": Action(row["action"])}) for row in rows]
+    return [AuditRow(**{**row, "action": _action(row["action"])}) for row in rows]
+
+
+def _action(text: str) -> Action | str:
+    """While replicas are replaced, a newer one may write what this one has no word for."""
+    try:
+        return Action(text)
+    except ValueError:
+        return text
 
 
 FORGET_OLD_ENTRIES = """

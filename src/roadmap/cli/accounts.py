@@ -50,7 +50,12 @@ def set_password(arguments: Namespace) -> int:
 
 
 def set_role(arguments: Namespace) -> int:
-    return _run(lambda db: service.set_role(db, arguments.email, Role(arguments.role), actor=COMMAND_LINE))
+    async def work(db: Database) -> None:
+        revoked = await service.set_role(db, arguments.email, Role(arguments.role), actor=COMMAND_LINE)
+        if revoked:
+            print(f"operator's API keys revoked: {revoked}")
+
+    return _run(work)
 
 
 def list_accounts(_arguments: Namespace) -> int:

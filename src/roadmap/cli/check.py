@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 from pydantic import SecretStr
 
 from roadmap import migrate as migrations
+from roadmap.accounts.service import fault_of_first_operator
+from roadmap.accounts.sessions import read_keys
 from roadmap.database import Database, open_database
-from roadmap.errors import RoadmapError
+from roadmap.errors import Misconfigured, RoadmapError
 from roadmap.heartbeat import count_alive
 from roadmap.llm.client import Provider
 from roadmap.llm.dialect import DialectRefused
@@ -18,7 +20,7 @@ from roadmap.provider import open_model
 from roadmap.queue.client import Queue, open_queue
 from roadmap.redaction import Redactor
 from roadmap.runtime import Process, check_budget, needed_connections, pool, require_servers
-from roadmap.settings import Settings, read_settings
+from roadmap.settings import Environment, Settings, read_settings
 
 __all__ = ["check"]
 
@@ -49,12 +51,25 @@ def _show(value: Any) -> str:
 
 async def _look(settings: Settings, *, asks_model: bool) -> Lines:
     require_servers(settings)
-    lines = await _look_at_database(settings)
+    lines = _look_at_session_key(settings) | await _look_at_database(settings)
     async with open_queue(settings.redis_url.get_secret_value(), namespace=settings.redis_namespace) as queue:
         lines |= await _look_at_redis(queue)
         if asks_model:
             lines["model"] = await _look_at_model(settings, queue)
     return lines
+
+
+def _look_at_session_key(settings: Settings) -> Lines:
+    """Workers need none, and this may be asked where they run."""
+    current, previous = settings.jwt_secret_key.get_secret_value(), settings.jwt_secret_key_previous.get_secret_value()
+    if not current:
+        _tell("session key", "not set: in production `web` does not start without JWT_SECRET_KEY; workers need none")
+        return {}
+    try:
+        read_keys(current, previous, strict=settings.environment is Environment.PRODUCTION)
+    except Misconfigured as exc:
+        return {"session key": str(exc)}
+    return {"session key": None}
 
 
 async def _look_at_database(settings: Settings) -> Lines:
@@ -66,7 +81,7 @@ async def _look_at_database(settings: Settings) -> Lines:
                 "postgresql": None,
                 "schema": schema,
                 "connection budget": await _fault(check_budget(settings, db)),
-                **({} if schema else await _look_at_workers(db)),
+                **({} if schema else await _look_at_tables(settings, db)),
             }
     except TimeoutError:
         return {"postgresql": "does not answer"}
@@ -77,6 +92,18 @@ async def _look_at_database(settings: Settings) -> Lines:
 VERSION = """
 SELECT current_setting('server_version')
 """
+
+
+async def _look_at_tables(settings: Settings, db: Database) -> Lines:
+    return await _look_at_first_operator(settings, db) | await _look_at_workers(db)
+
+
+async def _look_at_first_operator(settings: Settings, db: Database) -> Lines:
+    """What `web` would say at its start of ADMIN_EMAIL and ADMIN_PASSWORD, which it reads while there is none."""
+    if not settings.admin_email:
+        return {}
+    password = settings.admin_password.get_secret_value()
+    return {"first operator": await fault_of_first_operator(db, settings.admin_email, password)}
 
 
 async def _look_at_workers(db: Database) -> Lines:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from roadmap.audit.model import COMMAND_LINE
-from roadmap.cli.rows import print_rows
+from roadmap.cli.rows import print_rows, readable
 from roadmap.database import Database, open_database
 from roadmap.dead_jobs import store
 from roadmap.dead_jobs.model import DeadJobStatus, Selection
@@ -104,7 +104,15 @@ async def _with_servers(work: Work) -> int:
 
 
 def _print_detail(shown: dict[str, Any]) -> None:
-    traceback = shown.pop("traceback")
+    traceback, lines = shown.pop("traceback"), shown.pop("log")
     for name, value in shown.items():
-        print(f"{name:13} {'-' if value is None else value}")
-    print(f"\n{traceback}" if traceback else "\nno traceback: no code raised anything")
+        print(f"{name:13} {_in_place(value)}")
+    print("\nthe log of its run, the last lines" if lines else "\nno log: it is of no run, or its lines are gone")
+    for line in lines:
+        print(f"{line['at']}  {line['level']:7}  {_in_place(line['message'])}")
+    print(f"\n{readable(traceback)}" if traceback else "\nno traceback: no code raised anything")
+
+
+def _in_place(value: object) -> str:
+    """A text of several lines stays beside its name, and looks like no other field."""
+    return "-" if value is None else readable(str(value)).replace("\n", f"\n{'':14}")

@@ -125,7 +125,7 @@ async def find_dead_job(db: Executor, dead_job_id: UUID) -> DeadJob | None:
     return _load(row) if row else None
 
 
-# Counted by the index; what a group says of itself is read for the page's groups only, from the one buried last.
+# What a group says of itself is read for the page's groups only, from the one buried last.
 LIST_GROUPS = """
 WITH groups AS (
     SELECT fingerprint, count(*)::int AS count, min(died_at) AS first_died_at, max(died_at) AS last_died_at

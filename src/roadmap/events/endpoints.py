@@ -6,16 +6,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-import structlog
 from pydantic import BaseModel, Field
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import SendTimeoutError
+from sse_starlette import ServerSentEvent
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from roadmap.api.answers import JSONAnswer, utc
 from roadmap.api.inputs import Digits
 from roadmap.api.operation import Call, NoBody, Query
+from roadmap.api.streams import EventStream
 from roadmap.database import Database
 from roadmap.errors import Fault, Invalid, NotFound, TooMany
 from roadmap.events import store
@@ -26,11 +24,7 @@ from roadmap.queue.client import Queue
 
 __all__ = ["LAST_EVENT_ID", "EventPage", "EventsQuery", "read_events"]
 
-log = structlog.get_logger()
-
 RETRY_MS = 3_000
-HEARTBEAT = 15
-SEND_TIMEOUT = 10.0
 MOST_STREAMS = 2_000
 MOST_STREAMS_OF_ONE = 500
 MOST_SEQ = 2**62
@@ -83,27 +77,12 @@ async def _page(db: Database, roadmap_id: UUID, after: int, limit: int) -> JSONA
     )
 
 
-def _stream(hub: Hub, roadmap_id: UUID, after: int, user_id: UUID) -> "_Stream":
+def _stream(hub: Hub, roadmap_id: UUID, after: int, user_id: UUID) -> EventStream:
     if hub.count() >= MOST_STREAMS:
         raise TooMany("too many event streams are open here", retry_in=10)
     if hub.count(user_id) >= MOST_STREAMS_OF_ONE:
         raise TooMany(f"you have {MOST_STREAMS_OF_ONE} event streams open; close some", retry_in=10)
-    return _Stream(
-        _follow(hub, roadmap_id, after, user_id),
-        ping=HEARTBEAT,
-        send_timeout=SEND_TIMEOUT,
-        headers={"Cache-Control": "no-cache, no-transform"},
-    )
-
-
-class _Stream(EventSourceResponse):
-    """A reader who takes nothing for SEND_TIMEOUT seconds is cut: that is no fault of ours."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            log.info("stream_cut", path=scope["path"])
+    return EventStream(_follow(hub, roadmap_id, after, user_id))
 
 
 async def _follow(hub: Hub, roadmap_id: UUID, after: int, user_id: UUID) -> AsyncIterator[ServerSentEvent]:

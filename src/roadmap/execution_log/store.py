@@ -169,13 +169,16 @@ async def page(
 
 LATEST = """
 SELECT id, at, run_id, concept_id, step, level, category, message, details, duration_ms
-FROM execution_log WHERE run_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at DESC, id DESC LIMIT $4
+FROM execution_log
+WHERE run_id = $1 AND at BETWEEN $2 AND $3 AND ($5::uuid IS NULL OR concept_id = $5)
+ORDER BY at DESC, id DESC LIMIT $4
 """
 
 
-async def latest(db: Executor, run_id: UUID, period: Period, limit: int) -> list[Entry]:
-    """A run's newest entries, the newest first."""
-    return [_entry(row) for row in await db.fetch(LATEST, run_id, period.begin, period.end, limit)]
+async def latest(db: Executor, run_id: UUID, period: Period, limit: int, concept_id: UUID | None = None) -> list[Entry]:
+    """A run's newest entries, or those of one concept, the newest first."""
+    rows = await db.fetch(LATEST, run_id, period.begin, period.end, limit, concept_id)
+    return [_entry(row) for row in rows]
 
 
 def _entry(row: Row) -> Entry:

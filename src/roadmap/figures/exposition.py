@@ -19,7 +19,6 @@ CACHED = 5.0
 TIMEOUT = 0.5
 QUEUES = ("content", "logs")
 # Of those in line: each costs a command of Redis at each look.
-_AGES = 20
 
 
 def may_read(authorization: str, token: str) -> bool:
@@ -63,7 +62,7 @@ class Exposition:
     async def _read_lines(self) -> dict[str, Line | None]:
         try:
             async with asyncio.timeout(TIMEOUT):
-                return {name: await self._queue.line(name, ages=_AGES) for name in QUEUES}
+                return {name: await self._queue.line(name) for name in QUEUES}
         except TimeoutError:
             return {}
 
@@ -109,7 +108,7 @@ class Exposition:
         gauge("roadmap_dead_jobs", "Dead jobs that wait for an operator.", dead_jobs)
         gauge(
             "roadmap_workers",
-            "Processes by their heartbeats: alive, hibernating, or silent for 15 seconds and more.",
+            "Processes by their heartbeats: alive, hibernating, or silent: for 15 seconds, or when last asked to wake.",
             workers,
             "process",
             "state",

@@ -1,5 +1,7 @@
 """What operators do, from the API, the pages and the command line alike; each writes what was done to the audit log."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from roadmap.ids import Prefix, show_id
 from roadmap.monitor.store import queues, roadmaps, runs
 from roadmap.queue.client import Queue
 from roadmap.runs import complete, retry, service
-from roadmap.runs.model import ACTIVE, Run, RunStatus
+from roadmap.runs.model import Run
 from roadmap.runs.retry import Outcome
 
 __all__ = ["cancel_run", "complete_roadmap", "discard_dead_jobs", "pause_queue", "resume_queue", "retry_dead_jobs"]
@@ -25,16 +27,14 @@ MOST_TOLD = 20  # ids in one entry
 
 async def retry_dead_jobs(db: Database, queue: Queue, selection: Selection, actor: Actor) -> Outcome:
     """Takes them up again. Raises Outage."""
-    outcome = await retry.retry_dead_jobs(db, queue, selection, actor.mark)
-    await _note(db, actor, Action.DEAD_JOBS_RETRIED, selection, outcome)
-    return outcome
+    entry = Entry(actor, Action.DEAD_JOBS_RETRIED, _subject(selection), _details(selection))
+    return await _noted(db, entry, lambda: retry.retry_dead_jobs(db, queue, selection, actor.mark))
 
 
 async def discard_dead_jobs(db: Database, selection: Selection, actor: Actor) -> Outcome:
     """Marks them as dealt with, and changes nothing else. Raises Outage."""
-    outcome = await retry.discard_dead_jobs(db, selection, actor.mark)
-    await _note(db, actor, Action.DEAD_JOBS_DISCARDED, selection, outcome)
-    return outcome
+    entry = Entry(actor, Action.DEAD_JOBS_DISCARDED, _subject(selection), _details(selection))
+    return await _noted(db, entry, lambda: retry.discard_dead_jobs(db, selection, actor.mark))
 
 
 async def pause_queue(db: Database, name: Process, actor: Actor) -> bool:
@@ -59,12 +59,11 @@ async def resume_queue(db: Database, name: Process, actor: Actor) -> bool:
 async def cancel_run(db: Database, queue: Queue, run_id: UUID, actor: Actor) -> Run:
     """Whoever's it is; what is ready stays. One that has ended is returned as it is. Raises NotFound, Outage."""
     async with db.transaction() as tx:
-        found = await runs.find_owner_of_run(tx, run_id)
-        if found is None:
+        owner = await runs.find_owner_of_run(tx, run_id)
+        if owner is None:
             raise NotFound("no such run")
-        owner, before = found
-        run = await service.cancel_run(tx, owner, run_id)
-        if before in ACTIVE and run.status is RunStatus.CANCELED:
+        run, ended = await service.cancel_run(tx, owner, run_id)
+        if ended:
             await add_entry(tx, run_id, Category.RUN, "canceled by an operator", {"asked_by": actor.mark})
             await audit.insert(tx, Entry(actor, Action.RUN_CANCELED, show_id(Prefix.RUN, run_id)))
     await service.announce_cancellation(queue, run.roadmap_id, run_id)
@@ -85,14 +84,19 @@ async def complete_roadmap(db: Database, queue: Queue, roadmap_id: UUID, actor: 
     return begun.run_id
 
 
-async def _note(db: Database, actor: Actor, action: Action, selection: Selection, outcome: Outcome) -> None:
-    """After the many transactions that it tells of. Nothing done is nothing to tell."""
-    if not outcome.done:
-        return
-    details: dict[str, Any] = {"done": outcome.done, "left": outcome.left}
-    if selection.ids is not None and len(selection.ids) > 1:
-        details["ids"] = [show_id(Prefix.DEAD_JOB, one) for one in selection.ids[:MOST_TOLD]]
-    await audit.insert(db, Entry(actor, action, _subject(selection), details))
+async def _noted(db: Database, entry: Entry, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Before the many transactions that it tells of: whatever cuts them short, somebody has done what is done. It stays
+    when there was nothing to do."""
+    entry_id = await audit.insert(db, replace(entry, details={"unfinished": True, **entry.details}))
+    outcome = await work()
+    await audit.amend(db, entry_id, {"done": outcome.done, "left": outcome.left, **entry.details})
+    return outcome
+
+
+def _details(selection: Selection) -> dict[str, Any]:
+    if selection.ids is None or len(selection.ids) == 1:
+        return {}
+    return {"ids": [show_id(Prefix.DEAD_JOB, one) for one in selection.ids[:MOST_TOLD]]}
 
 
 def _subject(selection: Selection) -> str:

@@ -82,7 +82,7 @@ class DeadJobAnswer(RootModel[DeadView]):
 
 
 async def read_dead_job(db: Database, _queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
-    """One dead job with its payload and its traceback."""
+    """One dead job with its payload, its traceback and the last lines of its log."""
     return answer(await service.read_dead(db, call.path_id(Prefix.DEAD_JOB, "dead_job_id")))
 
 

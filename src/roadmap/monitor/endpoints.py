@@ -91,7 +91,7 @@ class JobsAnswer(RootModel[JobsInLine]):
 
 async def list_queued_jobs(_db: Database, queue: Queue, call: Call[NoBody, NoQuery]) -> JSONAnswer:
     """The first hundred in line, with what they carry."""
-    return answer(await service.read_jobs(queue, _queue_name(call)))
+    return answer(await service.read_jobs(queue, looks_of(call), _queue_name(call)))
 
 
 class PauseAnswer(RootModel[PauseView]):

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from roadmap.breaker import Breaker
 from roadmap.queue.connection import FAULTS, back_off, open_client
-from roadmap.queue.line import LOOKED_AT, InLine, Line, read_jobs, read_line
+from roadmap.queue.line import InLine, Line, read_jobs, read_line
 from roadmap.queue.model import KEPT_MS, PLACE_MS, Job, first_place
 from roadmap.queue.observer import Nobody, Observer
 from roadmap.queue.usage import Usage, read_gates, read_usage
@@ -32,6 +32,7 @@ Script = Callable[[Sequence[str], Sequence[str | int | float]], Awaitable[Any | 
 _CONNECTIONS = 16
 _JOBS_A_CALL = 500
 _PING_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 _LISTEN_SECONDS = 5.0
 _SILENCE_SECONDS = 20.0
 
@@ -128,18 +129,18 @@ class Queue:
 
         return run
 
-    async def line(self, queue: str, ages: int = LOOKED_AT) -> Line | None:
-        """How it stands there, for operators; `ages` as in `read_line`. None when Redis is away."""
-        return await self._call("line", partial(read_line, self._client, self.key(queue), ages))
+    async def line(self, queue: str) -> Line | None:
+        """How it stands there, for operators. None when Redis is away."""
+        return await self._look("line", partial(read_line, self._client, self.key(queue)))
 
     async def jobs(self, queue: str, limit: int) -> list[InLine] | None:
         """The first in line, for operators; None when Redis is away."""
-        return await self._call("jobs", partial(read_jobs, self._client, self.key(queue), limit))
+        return await self._look("jobs", partial(read_jobs, self._client, self.key(queue), limit))
 
     async def usage(self) -> Usage | None:
         """What Redis uses; None when it is away."""
         now = time.monotonic()
-        usage = await self._call("usage", partial(read_usage, self._client))
+        usage = await self._look("usage", partial(read_usage, self._client))
         if usage is None:
             return None
         before, self._looked = self._looked, (now, usage.commands)
@@ -149,7 +150,7 @@ class Queue:
 
     async def gates(self) -> dict[str, int] | None:
         """Calls to models that are under way, of all processes, by the limiter's name; None when Redis is away."""
-        return await self._call("gates", partial(read_gates, self._client, self.key("")))
+        return await self._look("gates", partial(read_gates, self._client, self.key("")))
 
     async def claim(self, name: str, value: str) -> str | None:
         """Sets a key unless it is set, and returns what it holds now; None when Redis is away."""
@@ -191,12 +192,16 @@ class Queue:
         """The queue's or channel's name in Redis."""
         return f"{self._namespace}:{name}" if self._namespace else name
 
-    async def _call(self, step: str, command: Callable[[], Awaitable[T]]) -> T | None:
+    async def _look(self, step: str, command: Callable[[], Awaitable[T]]) -> T | None:
+        """As `_call`, of many commands and for operators, who would rather wait."""
+        return await self._call(step, command, _LOOK_SECONDS)
+
+    async def _call(self, step: str, command: Callable[[], Awaitable[T]], within: float = 0.0) -> T | None:
         """The answer, or None and a line in diagnostics (none while the breaker is open)."""
         if not self._breaker.allows():
             return None
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
+            async with asyncio.timeout(within or self._timeout), self._slots:
                 answer = await command()
         except ResponseError as exc:
             # Full, read-only, no permission: it refuses, but it is there and quick.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from roadmap.queue.model import KEPT_MS, load_job
 
@@ -14,20 +15,21 @@ MOST_SHOWN = 4_096
 
 # Running jobs stay in front of the line, and a learner's many jobs stand behind those of others.
 LOOKED_AT = 1_000
+AGES = 20  # of those that wait: an age is a command, and some hosts bill each
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`depth` is all that is queued, deferred and running. `running` and `oldest` are of the first thousand in line;
-    `oldest` is since when one of those that do not run is there, in seconds; None: no such job."""
+    """`depth` is all that is queued, deferred and running. `running` is of the first thousand in line; `oldest` of the
+    first twenty that do not run, in seconds since they came there; None: no such job."""
 
     depth: int
     running: int
     oldest: float | None
 
 
-async def read_line(client: Redis, queue: str, ages: int = LOOKED_AT) -> Line:
-    """Raises FAULTS. `queue` is its key; `ages`: of how many that wait to look at the age, a command each."""
+async def read_line(client: Redis, queue: str) -> Line:
+    """Raises FAULTS. `queue` is its key."""
     async with client.pipeline(transaction=False) as pipe:
         pipe.zcard(queue)
         pipe.zrange(queue, 0, LOOKED_AT - 1)
@@ -37,7 +39,7 @@ async def read_line(client: Redis, queue: str, ages: int = LOOKED_AT) -> Line:
     held = await client.mget([in_progress_key_prefix.encode() + job_id for job_id in ids])
     waiting = [job_id for job_id, holder in zip(ids, held, strict=True) if not holder]
     async with client.pipeline(transaction=False) as pipe:
-        for job_id in waiting[:ages]:
+        for job_id in waiting[:AGES]:
             pipe.pttl(job_key_prefix.encode() + job_id)
         lives = await pipe.execute()
     # Payloads may be large, and each is given the same life: what is left of that says how old it is.
@@ -69,12 +71,16 @@ async def read_jobs(client: Redis, queue: str, limit: int) -> list[InLine]:
         for job_id in ids:
             pipe.pttl(job_key_prefix.encode() + job_id)
             pipe.getrange(job_key_prefix.encode() + job_id, 0, MOST_SHOWN - 1)
-        held, *told = await pipe.execute()
+        held, *told = await pipe.execute(raise_on_error=False)
+    if isinstance(held, ResponseError):
+        raise held
     rows = zip(ids, held, told[::2], told[1::2], strict=True)
     return [_in_line(job_id, holder is not None, life, payload) for job_id, holder, life, payload in rows]
 
 
-def _in_line(job_id: bytes, running: bool, life: int, payload: bytes) -> InLine:
+def _in_line(job_id: bytes, running: bool, life: int, payload: bytes | ResponseError) -> InLine:
+    if isinstance(payload, ResponseError):  # a key of another type: none of ours
+        payload = b""
     try:
         job = load_job(payload)
     except ValueError:

@@ -214,7 +214,7 @@ async def cancel_run(db: Database, queue: Queue, call: Call[NoBody, NoQuery]) ->
 
     async def effect(tx: Executor) -> dict[str, Any]:
         nonlocal roadmap_id
-        run = await service.cancel_run(tx, call.user_id, run_id)
+        run, _ = await service.cancel_run(tx, call.user_id, run_id)
         roadmap_id = run.roadmap_id
         return _show_run(run)
 

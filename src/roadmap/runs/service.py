@@ -105,16 +105,18 @@ async def enqueue_draft(queue: Queue, run_id: UUID, behind: int) -> None:
     await queue.offer(QUEUE, [draft_job(run_id, 0, behind * DRAFT_PLACES)])
 
 
-async def cancel_run(tx: Executor, user_id: UUID, run_id: UUID) -> Run:
-    """Cancels an active run; what is ready stays. A run that has ended is returned as it is. Raises NotFound.
+async def cancel_run(tx: Executor, user_id: UUID, run_id: UUID) -> tuple[Run, bool]:
+    """Cancels an active run; what is ready stays. A run that has ended is returned as it is. True: this ended it.
+    Raises NotFound.
 
     For a transaction; `announce_cancellation` follows its commit.
     """
     run = await _see(tx, user_id, run_id)
     await content.release_run(tx, run_id)  # lock order: content, run, roadmap
-    if await store.lock_run(tx, run_id) in ACTIVE:
+    is_active = await store.lock_run(tx, run_id) in ACTIVE
+    if is_active:
         await _end(tx, run.roadmap_id, run_id, Ending(RunStatus.CANCELED))
-    return await _see(tx, user_id, run_id)
+    return await _see(tx, user_id, run_id), is_active
 
 
 async def announce_cancellation(queue: Queue, roadmap_id: UUID, run_id: UUID) -> None:

@@ -14,12 +14,14 @@ from roadmap.accounts.store import Caller
 from roadmap.api.operation import Call, Limits, NoBody, Operation
 from roadmap.errors import Fault, Forbidden, Invalid, Unauthorized
 from roadmap.web.faults import MOST, faults_of, summary_of
-from roadmap.web.hosts import require_local_host
+from roadmap.web.hosts import check_origin, require_local_host
 from roadmap.web.state import WebState
 
 __all__ = ["handler"]
 
 M = TypeVar("M", bound=BaseModel)
+
+SAFE = {"GET", "HEAD"}  # methods that change nothing, and whose answers a browser shows to no other site
 
 
 def handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
@@ -48,6 +50,8 @@ async def _caller(state: WebState, request: Request) -> Caller:
     """Who is behind `Authorization: Bearer`; the local user, who may do anything, of a machine with AUTH_MODE=none."""
     if state.local_user is not None:
         require_local_host(request, state.runtime.settings.host)
+        if request.method not in SAFE:
+            check_origin(request)  # no key is asked for that a stranger's page would lack
         return Caller(state.local_user, operator=True, name=LOCAL_EMAIL)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:

@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from roadmap.api.idempotency import InFlight
-from roadmap.api.problems import Problem, problem_answer
+from roadmap.api.problems import Problem
 from roadmap.errors import Invalid, Outage, Refused, TooMany, Unauthorized
-from roadmap.web.pages.problems import is_page, problem_page
+from roadmap.web.pages.problems import tell_problem
 
 __all__ = ["PROBLEMS", "bug"]
 
@@ -54,9 +54,7 @@ def bug(request: Request, exc: Exception) -> Response:
 
 
 def _answer(problem: Problem, request: Request) -> Response:
-    """Programs get a problem, and whoever looks at a page gets a page."""
-    show = problem_page if is_page(request.scope["path"]) else problem_answer
-    return show(problem, request.scope)
+    return tell_problem(problem, request.scope)
 
 
 def _headers(exc: Refused) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roadmap.api.problems import Problem, problem_answer
+from roadmap.api.problems import Problem
+from roadmap.web.pages.problems import tell_problem
 
 __all__ = ["Bound"]
 
@@ -25,7 +26,7 @@ class Bound:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
         elif self._under_way >= self._most:
-            await problem_answer(REFUSAL, scope)(scope, receive, send)
+            await tell_problem(REFUSAL, scope)(scope, receive, send)
         else:
             await self._count(scope, receive, send)
 

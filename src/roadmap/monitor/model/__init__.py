@@ -2,6 +2,7 @@
 
 from roadmap.monitor.model.failures import AuditPage, AuditRow, DeadPage, DeadRow, DeadView, FailureGroup, FailureList
 from roadmap.monitor.model.functions import FunctionList, FunctionPoint, FunctionView, SpanFigures
+from roadmap.monitor.model.log import LogLine
 from roadmap.monitor.model.processes import AWAKE, JobView, WorkerList, WorkerRow, WorkerState, WorkerView
 from roadmap.monitor.model.queues import (
     Health,
@@ -18,7 +19,6 @@ from roadmap.monitor.model.queues import (
 from roadmap.monitor.model.runs import (
     CallView,
     ConceptView,
-    LogLine,
     ModuleView,
     PieceView,
     RoadmapTree,

@@ -6,6 +6,7 @@ from typing import Any
 
 from roadmap.audit.model import Action
 from roadmap.dead_jobs.model import DeadJobStatus
+from roadmap.monitor.model.log import LogLine
 
 __all__ = ["AuditPage", "AuditRow", "DeadPage", "DeadRow", "DeadView", "FailureGroup", "FailureList"]
 
@@ -68,7 +69,8 @@ class DeadPage:
 @dataclass(frozen=True, slots=True)
 class DeadView(DeadRow):
     """One with everything. `raw` is the beginning of a payload that could not be read; `siblings` are the others of
-    its fault that are still dead."""
+    its fault that are still dead. `log`: the last lines of its run about its concept, or about all of a run that could
+    not be planned, oldest first."""
 
     payload: dict[str, Any] | None
     raw: str | None
@@ -77,17 +79,18 @@ class DeadView(DeadRow):
     learner: str | None
     concept_title: str | None
     siblings: int
+    log: tuple[LogLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """`address` is null for the command line."""
+    """`address` is null for the command line. `action` may be a word of a newer release."""
 
     id: str
     at: datetime
     actor: str
     address: str | None
-    action: Action
+    action: Action | str
     subject: str
     details: dict[str, Any]
 

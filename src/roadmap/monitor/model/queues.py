@@ -33,11 +33,12 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """What Redis knows (`depth`, `running`, `oldest_waiting_seconds`, of the first thousand in line) is null while it
-    is away. What PostgreSQL knows is null for the queue `logs`, whose work is in Redis alone: `open_work` are pieces of
-    content and drafts (20000: or more), `oldest_open_seconds` since when one of them waits that might be taken,
-    `in_flight` how many are held. Rates are jobs a minute over the last five minutes that are over; `drain_seconds` is
-    null while the queue does not get shorter. `workers` are awake. `reasons` say why the level is not green."""
+    """What Redis knows (`depth`, `running` of the first thousand in line, `oldest_waiting_seconds` of the first twenty
+    that wait) is null while it is away. What PostgreSQL knows is null for the queue `logs`, whose work is in Redis
+    alone: `open_work` are pieces of content and drafts (20000: or more), `oldest_open_seconds` since when one of them
+    waits that might be taken, `in_flight` how many are held. Rates are jobs a minute over the last five minutes that
+    are over; `drain_seconds` is null while the queue does not get shorter. `workers` are awake. `reasons` say why the
+    level is not green."""
 
     name: str
     level: Health

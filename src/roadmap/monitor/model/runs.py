@@ -6,16 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from roadmap.content.model import ContentStatus
-from roadmap.execution_log.model import Category, Level
 from roadmap.llm.model import CallStatus
 from roadmap.monitor.model.failures import DeadRow
+from roadmap.monitor.model.log import LogLine
 from roadmap.roadmaps.model import Kind
 from roadmap.runs.model import RunKind, RunStatus
 
 __all__ = [
     "CallView",
     "ConceptView",
-    "LogLine",
     "ModuleView",
     "PieceView",
     "RoadmapTree",
@@ -124,18 +123,6 @@ class CallView:
     created_at: datetime
     offset_seconds: float
     seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    at: datetime
-    level: Level
-    category: Category
-    step: str | None
-    concept_id: str | None
-    message: str
-    details: dict[str, Any]
-    duration_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """One process's connections, by its last heartbeat."""
+    """One process's connections, open and in use, by its last heartbeat. One that serves several roles has one pool."""
 
     name: str
     process: Process

@@ -1,5 +1,6 @@
 """What was given up, by fault and one by one; and what operators did."""
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,20 @@ from roadmap.database import Database
 from roadmap.dead_jobs import store as dead_jobs
 from roadmap.dead_jobs.model import DeadJob
 from roadmap.errors import NotFound
+from roadmap.execution_log.store import LoggedRun
 from roadmap.ids import Prefix, show_id
 from roadmap.monitor.looks import Looks
 from roadmap.monitor.model.failures import AuditPage, AuditRow, DeadPage, DeadRow, DeadView, FailureGroup, FailureList
+from roadmap.monitor.model.log import LogLine
+from roadmap.monitor.service.log import read_log
 from roadmap.monitor.store import failures as store
 from roadmap.monitor.store.roadmaps import concept_titles
 
 __all__ = ["list_audit", "list_dead", "list_failures", "read_dead", "show_dead"]
 
 MOST_GROUPS = 100
+MOST_LINES = 10
+DAY = timedelta(days=1)
 
 
 async def list_failures(db: Database, looks: Looks) -> FailureList:
@@ -35,8 +41,9 @@ async def _list_failures(db: Database) -> FailureList:
         FailureGroup(**{name: getattr(group, name) for name in same if name != "hours"}, hours=hours[group.fingerprint])
         for group in groups
     ]
-    total = await dead_jobs.count_groups(db) if len(groups) == MOST_GROUPS else len(groups)
-    return FailureList(tuple(found), total, await store.count_dead(db))
+    if len(groups) < MOST_GROUPS:
+        return FailureList(tuple(found), len(groups), sum(group.count for group in groups))
+    return FailureList(tuple(found), await dead_jobs.count_groups(db), await store.count_dead(db))
 
 
 async def list_dead(db: Database, filters: dead_jobs.Filters, after: str | None, limit: int) -> DeadPage:
@@ -65,7 +72,16 @@ async def read_dead(db: Database, dead_job_id: UUID) -> DeadView:
         learner=owner["learner"] if owner else None,
         concept_title=titles.get(shown.concept_id or ""),
         siblings=await store.count_siblings(db, dead.fingerprint, dead.id),
+        log=await _read_log(db, dead),
     )
+
+
+async def _read_log(db: Database, dead: DeadJob) -> tuple[LogLine, ...]:
+    """The last of its day: what led to its death was noted just before that."""
+    if dead.run_id is None:
+        return ()
+    lately = LoggedRun(dead.run_id, dead.died_at - DAY, dead.died_at)
+    return await read_log(db, lately, MOST_LINES, dead.concept_id)
 
 
 def show_dead(dead: DeadJob) -> DeadRow:

@@ -42,7 +42,7 @@ async def _read_overview(db: Database, queue: Queue, looks: Looks) -> Overview:
     ended = await looks.recent("ended", 10.0, partial(store.count_ended, db, since))
     minutes = await read_minutes(db, looks)
     day = await looks.recent("day", 30.0, partial(read_series, db, timedelta(hours=23), Step.HOUR))
-    found = _judge(queues, await looks.recent("latest", 1.0, partial(count_latest, db, LATEST)), failures.dead_jobs)
+    found = _judge(queues, await looks.recent("latest", 5.0, partial(count_latest, db, LATEST)), failures.dead_jobs)
     return Overview(
         at=minutes.now,
         level=worst(level for level, _ in found),

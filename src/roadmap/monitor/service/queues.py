@@ -123,7 +123,9 @@ def _rates(process: Process, minutes: Minutes) -> tuple[float, float]:
         if FUNCTIONS.get(function) == process and began < point.at <= over
     ]
     sums = together(tallies)
-    return sums.offered / RATE_MINUTES, sums.ended / RATE_MINUTES
+    # A content job that returns leaves the queue, and is offered again; one of the log's stays there until it ends.
+    gone = sums.ended + sums.returned if process is Process.CONTENT else sums.ended
+    return sums.offered / RATE_MINUTES, gone / RATE_MINUTES
 
 
 def _drain(depth: int, rate_in: float, rate_out: float) -> float | None:
@@ -143,12 +145,15 @@ async def _read_minutes(db: Database) -> Minutes:
     return Minutes(await read_clock(db), series)
 
 
-async def read_jobs(queue: Queue, name: Process) -> JobsInLine:
+async def read_jobs(queue: Queue, looks: Looks, name: Process) -> JobsInLine:
     """The first in line, with what they carry."""
-    line = await queue.line(name)
+    return await looks.recent(f"jobs of {name}", 1.0, partial(_read_jobs, queue, name))
+
+
+async def _read_jobs(queue: Queue, name: Process) -> JobsInLine:
     jobs = await queue.jobs(name, MOST_IN_LINE)
     shown = None if jobs is None else tuple(_show_job(job) for job in jobs)
-    return JobsInLine(name, line.depth if line else None, shown)
+    return JobsInLine(name, await queue.depth(name), shown)
 
 
 def _show_job(job: InLine) -> QueuedJob:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +11,10 @@ from roadmap.content.model import ContentStatus
 from roadmap.database import Database, Row
 from roadmap.dead_jobs import store as dead_jobs
 from roadmap.errors import NotFound
-from roadmap.execution_log import store as execution_log
-from roadmap.execution_log.model import Entry
-from roadmap.execution_log.store import Period
+from roadmap.execution_log.store import LoggedRun
 from roadmap.ids import Prefix, first_id, parse_id, show_id
 from roadmap.monitor.model.runs import (
     ConceptView,
-    LogLine,
     ModuleView,
     PieceView,
     RoadmapTree,
@@ -28,6 +25,7 @@ from roadmap.monitor.model.runs import (
     StageView,
 )
 from roadmap.monitor.service.failures import show_dead
+from roadmap.monitor.service.log import read_log
 from roadmap.monitor.store import roadmaps
 from roadmap.monitor.store import runs as store
 from roadmap.roadmaps.model import Module, Stage, Structure
@@ -39,8 +37,6 @@ MOST_CALLS = 1_000
 MOST_LINES = 500
 MOST_DEAD = 100
 MOST_RUNS = 50
-# Entries of the log may be noted a moment before or after their run's times, by another clock.
-TRAIL = timedelta(minutes=5)
 # Of a concept's pieces, the state that matters most.
 ORDER = (ContentStatus.FAILED, ContentStatus.WRITING, ContentStatus.PENDING, ContentStatus.READY)
 
@@ -95,27 +91,12 @@ async def read_run(db: Database, run_id: UUID) -> RunView:
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         dead_jobs=tuple(show_dead(one) for one in dead),
-        log=tuple(await _read_log(db, row)),
+        log=await read_log(db, _logged(row), MOST_LINES),
     )
 
 
-async def _read_log(db: Database, run: Row) -> list[LogLine]:
-    end = run["finished_at"] or datetime.now(UTC)
-    entries = await execution_log.latest(db, run["id"], Period(run["created_at"] - TRAIL, end + TRAIL), MOST_LINES)
-    return [_show_entry(entry) for entry in reversed(entries)]
-
-
-def _show_entry(entry: Entry) -> LogLine:
-    return LogLine(
-        at=entry.at,
-        level=entry.level,
-        category=entry.category,
-        step=entry.step,
-        concept_id=show_id(Prefix.CONCEPT, entry.concept_id) if entry.concept_id else None,
-        message=entry.message,
-        details=dict(entry.details),
-        duration_ms=entry.duration_ms,
-    )
+def _logged(run: Row) -> LoggedRun:
+    return LoggedRun(run["id"], run["created_at"], run["finished_at"] or datetime.now(UTC))
 
 
 async def read_roadmap(db: Database, roadmap_id: UUID) -> RoadmapTree:

@@ -1,16 +1,17 @@
 """What the model costs, and how PostgreSQL, the log's pipeline and Redis do."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 from roadmap.database import Database
+from roadmap.errors import Outage
 from roadmap.figures.store import read_clock
 from roadmap.heartbeat import ALIVE, Process
 from roadmap.ids import first_id
 from roadmap.monitor.looks import Looks
-from roadmap.monitor.model.processes import WorkerState
+from roadmap.monitor.model.processes import WorkerState, WorkerView
 from roadmap.monitor.model.system import (
     DatabaseView,
     DayUsage,
@@ -21,6 +22,7 @@ from roadmap.monitor.model.system import (
     ModelView,
     PoolView,
     RedisView,
+    RoadmapCost,
     SystemView,
 )
 from roadmap.monitor.service.queues import read_workers
@@ -52,7 +54,7 @@ async def _read_model(db: Database, queue: Queue, looks: Looks) -> ModelView:
     now = await read_clock(db)
     hours = await _read_hours(db, looks, now)
     latencies = {(one.provider, one.model): one for one in await usage.list_latencies(db)}
-    roadmaps = await looks.recent("dear", 300.0, partial(usage.list_dear_roadmaps, db, DEAREST))
+    roadmaps = await looks.recent("dear", 300.0, partial(_list_dear_roadmaps, db))
     gates = await queue.gates()
     return ModelView(
         at=now,
@@ -62,6 +64,14 @@ async def _read_model(db: Database, queue: Queue, looks: Looks) -> ModelView:
         roadmaps=tuple(roadmaps),
         gates=None if gates is None else tuple(GateView(name, calls) for name, calls in sorted(gates.items())),
     )
+
+
+async def _list_dear_roadmaps(db: Database) -> list[RoadmapCost]:
+    """The only long statement: where a week of calls is too much for it, the rest of the page is there all the same."""
+    try:
+        return await usage.list_dear_roadmaps(db, DEAREST)
+    except Outage:
+        return []
 
 
 async def _read_hours(db: Database, looks: Looks, now: datetime) -> list[HourUsage]:
@@ -155,10 +165,18 @@ async def _read_database(db: Database, looks: Looks) -> DatabaseView:
         waiting_for_locks=server.waiting_for_locks,
         waiting_here=db.waiting(),
         oldest_transaction_seconds=server.oldest_transaction_seconds,
-        pools=tuple(PoolView(one.name, one.process, one.connections, one.connections_used) for one in living),
+        pools=_pools(living),
         sessions=tuple(await store.list_sessions(db)),
         tables=tuple(tables),
     )
+
+
+def _pools(living: Iterable[WorkerView]) -> tuple[PoolView, ...]:
+    """A process has a heartbeat for each of its roles, and one pool."""
+    of: dict[tuple[str, int], WorkerView] = {}
+    for one in sorted(living, key=lambda worker: worker.name):
+        of.setdefault((one.host, one.pid), one)
+    return tuple(PoolView(one.name, one.process, one.connections, one.connections_used) for one in of.values())
 
 
 async def _read_log(db: Database, queue: Queue) -> LogPipeline:

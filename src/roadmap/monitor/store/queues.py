@@ -106,12 +106,11 @@ class Totals:
     calls: int
     tokens: int
     cost_micros: int
-    now: datetime
 
 
 FIND_TOTALS = """
 SELECT count(*)::int AS calls, coalesce(sum(input_tokens + output_tokens), 0)::bigint AS tokens,
-       coalesce(sum(cost_micros), 0)::bigint AS cost_micros, now() AS now
+       coalesce(sum(cost_micros), 0)::bigint AS cost_micros
 FROM model_calls WHERE created_at >= date_trunc('day', now(), 'UTC')
 """
 

@@ -98,14 +98,13 @@ def load_run(row: Row) -> RunRow:
 
 
 FIND_OWNER_OF_RUN = """
-SELECT user_id, status FROM runs WHERE id = $1
+SELECT user_id FROM runs WHERE id = $1
 """
 
 
-async def find_owner_of_run(db: Executor, run_id: UUID) -> tuple[UUID, RunStatus] | None:
-    """And how the run stands."""
-    row = await db.fetchrow(FIND_OWNER_OF_RUN, run_id)
-    return (row["user_id"], RunStatus(row["status"])) if row else None
+async def find_owner_of_run(db: Executor, run_id: UUID) -> UUID | None:
+    owner: UUID | None = await db.fetchval(FIND_OWNER_OF_RUN, run_id)
+    return owner
 
 
 LIST_STEPS = """

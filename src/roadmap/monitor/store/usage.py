@@ -84,10 +84,11 @@ async def list_latencies(db: Executor) -> list[Latency]:
     return [Latency(**row) for row in await db.fetch(LIST_LATENCIES, DAYS, LATEST_CALLS)]
 
 
+# By their ends: outages are quick, and would stand before answers that began as early.
 COUNT_LATEST = """
 WITH latest AS (
     SELECT status, error FROM model_calls
-    WHERE created_at > now() - interval '10 minutes' AND status <> 'open' ORDER BY created_at DESC LIMIT $1
+    WHERE created_at > now() - interval '10 minutes' AND settled_at IS NOT NULL ORDER BY settled_at DESC LIMIT $1
 )
 SELECT count(*)::int AS calls, count(*) FILTER (WHERE status = 'outage' AND error IS DISTINCT FROM $2)::int AS outages
 FROM latest

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
 from starlette.datastructures import ImmutableMultiDict
@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from roadmap.accounts.keys import LOCAL_EMAIL
+from roadmap.accounts.limits import digest_of
 from roadmap.accounts.model import Account, Role
-from roadmap.accounts.sessions import LASTS, Session
+from roadmap.accounts.sessions import KNOWN_FOR, LASTS, Device, Session
 from roadmap.audit.model import Actor
 from roadmap.errors import Forbidden, Invalid, Unauthorized
 from roadmap.settings import Environment
-from roadmap.web.hosts import require_local_host
+from roadmap.web.hosts import check_origin, is_sent_in_the_clear, require_local_host
 from roadmap.web.state import WebState
 
 __all__ = [
@@ -26,13 +27,14 @@ __all__ = [
     "PageEndpoint",
     "Visitor",
     "check_csrf",
-    "check_origin",
     "clear_session",
+    "find_device",
     "find_visitor",
     "is_secure",
     "page_handler",
     "read_form",
     "require",
+    "require_kept_cookies",
     "safe_next",
     "set_session",
 ]
@@ -42,6 +44,7 @@ SIGN_IN = "/monitor/sign-in"
 FORM_TYPE = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1_000
 LOCAL_SESSION = "local"
+SESSION, DEVICE = "roadmap", "roadmap-device"  # cookies
 HSTS = "max-age=31536000"
 _NEXT = re.compile(r"/monitor(?:/[\w~-][\w.~-]*)*(?:\?[\w.~%&=+:,-]*)?", re.ASCII)
 
@@ -130,13 +133,13 @@ async def require(request: Request, role: Role) -> Visitor:
 
 async def find_visitor(request: Request) -> Visitor | None:
     """Whose session it is; the local operator, who needs none, of a machine with AUTH_MODE=none."""
-    state: WebState = request.state.web
+    state = _state(request)
     address = client_address(request)
     if state.local_user is not None:
         require_local_host(request, state.runtime.settings.host)
         csrf = state.sessions.csrf(LOCAL_SESSION)
         return Visitor(state.local_user, LOCAL_EMAIL, Role.OPERATOR, csrf, address, LOCAL_SESSION)
-    session = state.sessions.read(request.cookies.get(_cookie_name(request), ""))
+    session = state.sessions.read(request.cookies.get(_cookie_name(request, SESSION), ""))
     account = await state.roster.account(state.runtime.db, session) if session else None
     if session is None or account is None or not account.role.allows(Role.VIEWER):
         return None
@@ -158,22 +161,8 @@ async def read_form(request: Request) -> Form:
 def check_csrf(request: Request, visitor: Visitor, form: Form) -> None:
     """Raises Forbidden unless the form came from a page of this visitor's session."""
     check_origin(request)
-    state: WebState = request.state.web
-    if not state.sessions.is_csrf(visitor.session_id, str(form.get("csrf", ""))):
+    if not _state(request).sessions.is_csrf(visitor.session_id, str(form.get("csrf", ""))):
         raise Forbidden("this form is not of your session: load the page again, and send it from there")
-
-
-def check_origin(request: Request) -> None:
-    """Raises Forbidden for a form of another site. A browser says where a form came from; what is no browser carries
-    nobody's cookie."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        if site not in {"same-origin", "none"}:
-            raise Forbidden("this form came from another site")
-        return
-    origin = request.headers.get("origin")
-    if origin is not None and _netloc(origin) != request.headers.get("host", "").lower():
-        raise Forbidden("this form came from another site, or a proxy in front does not hand on the Host header")
 
 
 def safe_next(text: str | None) -> str:
@@ -183,16 +172,37 @@ def safe_next(text: str | None) -> str:
     return HOME
 
 
+def require_kept_cookies(request: Request) -> None:
+    """Raises Forbidden where the browser would drop the session that it is given, and show the form again."""
+    if is_secure(request) and is_sent_in_the_clear(request):
+        raise Forbidden(
+            "over plain HTTP this browser keeps no session: open the monitor with https"
+            " (at home, without TLS: ENVIRONMENT=development)"
+        )
+
+
 def set_session(request: Request, response: Response, account: Account) -> None:
-    state: WebState = request.state.web
-    value = state.sessions.sign(Session.begin(account))
+    """And the cookie by which this browser is known when the session has ended."""
+    keys = _state(request).sessions
+    _set_cookie(request, response, SESSION, keys.sign(Session.begin(account)), LASTS)
+    _set_cookie(request, response, DEVICE, keys.sign_device(Device.begin(digest_of(account.email))), KNOWN_FOR)
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, lasts: int) -> None:
     secure = is_secure(request)
-    response.set_cookie(_cookie_name(request), value, LASTS, path="/", secure=secure, httponly=True, samesite="lax")
+    response.set_cookie(
+        _cookie_name(request, name), value, lasts, path="/", secure=secure, httponly=True, samesite="lax"
+    )
+
+
+def find_device(request: Request) -> Device | None:
+    """None when nobody has signed in from this browser before, as far as we know."""
+    return _state(request).sessions.read_device(request.cookies.get(_cookie_name(request, DEVICE), ""))
 
 
 def clear_session(request: Request, response: Response) -> None:
     secure = is_secure(request)
-    response.delete_cookie(_cookie_name(request), path="/", secure=secure, httponly=True, samesite="lax")
+    response.delete_cookie(_cookie_name(request, SESSION), path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def is_secure(request: Request) -> bool:
@@ -201,17 +211,21 @@ def is_secure(request: Request) -> bool:
 
 
 def _is_production(request: Request) -> bool:
-    state: WebState = request.state.web
-    return state.runtime.settings.environment is Environment.PRODUCTION
+    return _state(request).runtime.settings.environment is Environment.PRODUCTION
 
 
 def client_address(request: Request) -> str | None:
     return request.client.host if request.client else None
 
 
-def _cookie_name(request: Request) -> str:
+def _cookie_name(request: Request, name: str) -> str:
     """With this prefix a browser takes it from this very host and over TLS only, not from a neighbour's subdomain."""
-    return "__Host-roadmap" if is_secure(request) else "roadmap"
+    return f"__Host-{name}" if is_secure(request) else name
+
+
+def _state(request: Request) -> WebState:
+    state: WebState = request.state.web
+    return state
 
 
 def _is_looked_at(request: Request) -> bool:
@@ -223,10 +237,3 @@ def _is_looked_at(request: Request) -> bool:
 def _sign_in_address(request: Request) -> str:
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return SIGN_IN if safe_next(wanted) == HOME else f"{SIGN_IN}?next={quote(safe_next(wanted), safe='/')}"
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""

@@ -12,7 +12,7 @@ from roadmap.monitor.service.queues import QUEUES
 from roadmap.runs.model import RunStatus
 from roadmap.runs.retry import Outcome
 from roadmap.web.pages.access import Form, Visitor, safe_next
-from roadmap.web.pages.notices import with_notice
+from roadmap.web.pages.notices import Told, with_notice
 from roadmap.web.pages.work import FINGERPRINT
 from roadmap.web.state import WebState
 
@@ -22,19 +22,19 @@ __all__ = ["cancel_run", "complete_roadmap", "discard_dead_jobs", "pause_queue",
 async def retry_dead_jobs(request: Request, visitor: Visitor, form: Form) -> Response:
     runtime = _state(request).runtime
     outcome = await actions.retry_dead_jobs(runtime.db, runtime.queue, _selection(form), visitor.actor)
-    return _outcome(request, form, "retried", outcome)
+    return _back(request, form, _tell("retried", outcome))
 
 
 async def discard_dead_jobs(request: Request, visitor: Visitor, form: Form) -> Response:
     outcome = await actions.discard_dead_jobs(_state(request).runtime.db, _selection(form), visitor.actor)
-    return _outcome(request, form, "discarded", outcome)
+    return _back(request, form, _tell("discarded", outcome))
 
 
 async def cancel_run(request: Request, visitor: Visitor, form: Form) -> Response:
     runtime = _state(request).runtime
     run_id = parse_id(Prefix.RUN, request.path_params["run_id"])
     run = await actions.cancel_run(runtime.db, runtime.queue, run_id, visitor.actor)
-    return _back(request, form, "canceled", int(run.status is RunStatus.CANCELED))
+    return _back(request, form, Told("canceled", int(run.status is RunStatus.CANCELED)))
 
 
 async def complete_roadmap(request: Request, visitor: Visitor, form: Form) -> Response:
@@ -43,18 +43,18 @@ async def complete_roadmap(request: Request, visitor: Visitor, form: Form) -> Re
     try:
         await actions.complete_roadmap(runtime.db, runtime.queue, roadmap_id, visitor.actor)
     except Conflict:
-        return _back(request, form, "completing", 0)
-    return _back(request, form, "completing")
+        return _back(request, form, Told("completing", 0))
+    return _back(request, form, Told("completing"))
 
 
 async def pause_queue(request: Request, visitor: Visitor, form: Form) -> Response:
     db = _state(request).runtime.db
-    return _back(request, form, "paused", int(await actions.pause_queue(db, _queue(request), visitor.actor)))
+    return _back(request, form, Told("paused", int(await actions.pause_queue(db, _queue(request), visitor.actor))))
 
 
 async def resume_queue(request: Request, visitor: Visitor, form: Form) -> Response:
     db = _state(request).runtime.db
-    return _back(request, form, "resumed", int(await actions.resume_queue(db, _queue(request), visitor.actor)))
+    return _back(request, form, Told("resumed", int(await actions.resume_queue(db, _queue(request), visitor.actor))))
 
 
 def _state(request: Request) -> WebState:
@@ -82,11 +82,11 @@ def _queue(request: Request) -> Process:
     return Process(name)
 
 
-def _outcome(request: Request, form: Form, said: str, outcome: Outcome) -> Response:
-    return _back(request, form, said, outcome.done, outcome.left)
+def _tell(said: str, outcome: Outcome) -> Told:
+    return Told(said, outcome.done, outcome.left, outcome.more)
 
 
-def _back(request: Request, form: Form, said: str, done: int = 1, left: int = 0) -> Response:
+def _back(request: Request, form: Form, told: Told) -> Response:
     """303: what follows is a GET, so that a reload does nothing twice. It shows what was done."""
     _state(request).looks.forget()
-    return RedirectResponse(with_notice(safe_next(str(form.get("back", ""))), said, done, left), 303)
+    return RedirectResponse(with_notice(safe_next(str(form.get("back", ""))), told), 303)

@@ -5,13 +5,14 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["STATIC", "asset_url", "read_asset"]
+__all__ = ["STATIC", "asset_url", "read_asset", "read_folder"]
 
 STATIC = "/monitor/static/{name}"
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -27,13 +28,24 @@ class Asset:
 
 @cache
 def _assets() -> MappingProxyType[str, Asset]:
-    """By their names in the package."""
-    folder = files("roadmap.web.pages") / "static"
-    return MappingProxyType({one.name: _asset(one.name, one.read_bytes()) for one in folder.iterdir() if one.is_file()})
+    return MappingProxyType(read_folder(files("roadmap.web.pages") / "static"))
+
+
+def read_folder(folder: Traversable) -> dict[str, Asset]:
+    """Assets by their names in the package. What is of another kind, as an editor's own files, is none."""
+    return {one.name: _asset(one.name, one.read_bytes()) for one in folder.iterdir() if _is_asset(one)}
+
+
+def _is_asset(file: Traversable) -> bool:
+    return file.is_file() and _kind(file.name) in _TYPES
 
 
 def _asset(name: str, body: bytes) -> Asset:
-    return Asset(body, _TYPES[name.rpartition(".")[2]], hashlib.sha256(body).hexdigest()[:12])
+    return Asset(body, _TYPES[_kind(name)], hashlib.sha256(body).hexdigest()[:12])
+
+
+def _kind(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def asset_url(name: str) -> str:

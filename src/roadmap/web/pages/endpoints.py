@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl
 
 import orjson
-import structlog
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import SendTimeoutError
+from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
+from roadmap.api.streams import EventStream
 from roadmap.errors import NotFound, Outage
 from roadmap.web.pages.access import Visitor, find_visitor
 from roadmap.web.pages.frame import Ask, View, look
@@ -22,11 +20,6 @@ from roadmap.web.pages.views import find_view
 
 __all__ = ["show_view", "stream_view"]
 
-log = structlog.get_logger()
-
-RETRY_MS = 2_000
-HEARTBEAT = 15
-SEND_TIMEOUT = 10.0
 LOOK_AGAIN = 2.0  # seconds after which a stream asks whether its session still holds
 MOST_ADDRESS = 4_000
 MOST_PARAMETERS = 20
@@ -44,13 +37,8 @@ async def stream_view(request: Request, visitor: Visitor) -> Response:
     """Server-sent events for `?view=` the address of a view: `piece`, `title`, `state`, `reload`, `bye`."""
     view, ask = _read_view(request.query_params.get("view", ""))
     live: Live = request.state.web.live
-    live.require_room()
-    return _Stream(
-        _follow(live, request, visitor, (view, ask)),
-        ping=HEARTBEAT,
-        send_timeout=SEND_TIMEOUT,
-        headers={"Cache-Control": "no-cache, no-transform"},
-    )
+    live.require_room(visitor.user_id)
+    return EventStream(_follow(live, request, visitor, (view, ask)))
 
 
 def _read_view(address: str) -> tuple[View, Ask]:
@@ -65,23 +53,13 @@ def _read_view(address: str) -> tuple[View, Ask]:
     return find_view(path, parameters)
 
 
-class _Stream(EventSourceResponse):
-    """A reader who takes nothing for SEND_TIMEOUT seconds is cut: that is no fault of ours."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            log.info("stream_cut", path=scope["path"])
-
-
 async def _follow(
     live: Live, request: Request, visitor: Visitor, wanted: tuple[View, Ask]
 ) -> AsyncIterator[ServerSentEvent]:
     """Ends with `bye` when this process stops, and with `reload` when the session ended or its role changed."""
-    yield ServerSentEvent(comment="ready", retry=RETRY_MS)
+    yield ServerSentEvent(comment="ready")
     hold = _Hold(request, visitor)
-    async with live.listen(*wanted, operates=visitor.operates) as listener:
+    async with live.listen(*wanted, visitor.user_id, operates=visitor.operates) as listener:
         while not listener.closed:
             for name, content in await listener.take(LOOK_AGAIN):
                 yield _event(name, **content)

@@ -38,9 +38,10 @@ class Ask:
     def address(self) -> str:
         return self.path + (f"?{urlencode(self.query)}" if self.query else "")
 
-    def more(self, **changes: str) -> str:
-        """The query with changes, for a link to the next page."""
-        return "?" + urlencode({**self.query, **changes})
+    def after(self, cursor: str | None) -> str:
+        """The same with its page after this cursor, for a link; None: the first page."""
+        query = {name: value for name, value in self.query.items() if name != "after"}
+        return "?" + urlencode(query | ({"after": cursor} if cursor else {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Pages that follow: one reader for each view that somebody watches, shared by all who do; none where nobody does.
 
-A listener never lags: what waits for it are the latest pieces, not a line of all that came.
+A listener never lags: what waits for it are the latest pieces, not a line of all that came. Readers take turns, and
+look less often the more of them there are: whatever is watched, requests keep their connections and their time.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import structlog
 
@@ -16,15 +18,17 @@ from roadmap.errors import Outage, Refused, TooMany
 from roadmap.web.pages.frame import Ask, Tools, View, look
 from roadmap.web.pages.rendering import fragments
 
-__all__ = ["Listener", "Live", "Message", "open_live"]
+__all__ = ["Listener", "Live", "Message", "open_live", "pause_after"]
 
 log = structlog.get_logger()
 
 PAUSE = 0.35  # seconds between two readings
-MOST_OF_THE_TIME = 0.25  # that reading one view may take of this process's
+MOST_OF_THE_TIME = 0.25  # that all readers together may take of this process's
+AT_ONCE = 2  # readers that hold a connection; requests have the others
 READ_WITHIN = 5.0
 LONGEST_PAUSE = 5.0
 MOST_LISTENERS = 500
+MOST_LISTENERS_OF_ONE = 30
 
 Message: TypeAlias = tuple[str, Mapping[str, Any]]
 
@@ -33,7 +37,8 @@ class Listener:
     """One browser's page. It is offered all there is at each reading, and takes what is new to it; of what waits, the
     latest of each name and id."""
 
-    def __init__(self, *, operates: bool) -> None:
+    def __init__(self, user_id: UUID, *, operates: bool) -> None:
+        self.user_id = user_id
         self.operates = operates
         self.closed = False
         self._known: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -92,23 +97,27 @@ class Live:
         self._group = group
         self._readers: set[asyncio.Task[None]] = set()
         self._rooms: dict[str, _Room] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._closing = False
 
-    def count(self) -> int:
-        return sum(len(room.listeners) for room in self._rooms.values())
+    def count(self, user_id: UUID | None = None) -> int:
+        """Listeners, of one user or of all."""
+        return sum(user_id in {None, listener.user_id} for room in self._rooms.values() for listener in room.listeners)
 
     def readers(self) -> int:
         return len(self._readers)
 
-    def require_room(self) -> None:
-        """Raises TooMany when this process has as many listeners as it can serve."""
+    def require_room(self, user_id: UUID) -> None:
+        """Raises TooMany when this process has as many listeners as it can serve, or so many of one user."""
         if self.count() >= MOST_LISTENERS:
             raise TooMany("too many pages are open here", retry_in=10)
+        if self.count(user_id) >= MOST_LISTENERS_OF_ONE:
+            raise TooMany(f"you have {MOST_LISTENERS_OF_ONE} pages open here; close some", retry_in=10)
 
     @asynccontextmanager
-    async def listen(self, view: View, ask: Ask, *, operates: bool) -> AsyncIterator[Listener]:
+    async def listen(self, view: View, ask: Ask, user_id: UUID, *, operates: bool) -> AsyncIterator[Listener]:
         """Offers every piece of the view at first, and then what changes of it."""
-        listener = Listener(operates=operates)
+        listener = Listener(user_id, operates=operates)
         room = self._enter(view, ask, listener)
         try:
             yield listener
@@ -141,12 +150,28 @@ class Live:
     async def _follow(self, room: _Room) -> None:
         """Until nobody is there any more. Nothing is awaited between seeing that and forgetting the room."""
         while room.listeners:
-            began = time.monotonic()
-            fault = await self._read(room)
-            took = time.monotonic() - began
-            room.note(fault)
-            await asyncio.sleep(min(max(PAUSE, took / MOST_OF_THE_TIME - took), LONGEST_PAUSE))
+            took = await self._read_in_turn(room)
+            await asyncio.sleep(pause_after(took, len(self._readers)))
         del self._rooms[room.ask.address]
+
+    async def _read_in_turn(self, room: _Room) -> float:
+        """Returns how long the reading took."""
+        await self._take_turn(room)
+        try:
+            began = time.monotonic()
+            room.note(await self._read(room))
+            return time.monotonic() - began
+        finally:
+            self._turns.release()
+
+    async def _take_turn(self, room: _Room) -> None:
+        """Those before it may each wait for a database that does not answer: meanwhile its page is told."""
+        try:
+            async with asyncio.timeout(READ_WITHIN):
+                await self._turns.acquire()
+        except TimeoutError:
+            room.tell("state", state="degraded", text="Updates are late")
+            await self._turns.acquire()
 
     async def _read(self, room: _Room) -> Exception | None:
         """A border: a view that cannot be shown says so, and neither this process nor another view ends of it. Returns
@@ -164,6 +189,13 @@ class Live:
             room.tell("state", state="degraded", text="This page cannot be read")
             return exc
         return None
+
+
+def pause_after(took: float, readers: int) -> float:
+    """Seconds until a reader looks again, so that each of them has its share. What took long has mostly waited for the
+    database: the bound keeps a page from standing still, and grows with the readers so that their shares hold."""
+    share = MOST_OF_THE_TIME / readers
+    return min(max(PAUSE, took / share - took), max(LONGEST_PAUSE, readers / 4))
 
 
 def _send(room: _Room, values: Mapping[str, Any], title: str) -> None:

@@ -50,7 +50,7 @@ async def queue(tools: Tools, ask: Ask) -> Seen:
     name = ask.ids["queue"]
     if name not in QUEUES:
         raise NotFound("no such queue")
-    line = await read_jobs(tools.queue, Process(name))
+    line = await read_jobs(tools.queue, tools.looks, Process(name))
     return Seen({"line": line}, f"Queue {name}", (("Queues", "/monitor/queues"),))
 
 

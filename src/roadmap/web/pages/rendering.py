@@ -16,13 +16,12 @@ __all__ = ["LIVE", "environment", "fragments", "page_answer", "render"]
 
 # No inline script, no inline style, nothing of others.
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self';"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
 # A block of this kind of name is a piece of a page that is sent again when it changes.
 LIVE = "live_"
-LAYOUT = "layout.html"
 LAYOUT = "layout.html"
 
 
@@ -31,6 +30,7 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("roadmap.web.pages"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

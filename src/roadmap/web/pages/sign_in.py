@@ -6,16 +6,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from roadmap.accounts import sign_in as signing
-from roadmap.errors import Refused, TooMany, Unauthorized
+from roadmap.errors import Forbidden, Refused, TooMany, Unauthorized
+from roadmap.web.hosts import check_origin
 from roadmap.web.pages.access import (
     SIGN_IN,
     Form,
     Visitor,
-    check_origin,
     clear_session,
     client_address,
+    find_device,
     find_visitor,
     read_form,
+    require_kept_cookies,
     safe_next,
     set_session,
 )
@@ -44,11 +46,11 @@ async def sign_in(request: Request) -> Response:
     if state.local_user is not None:
         return RedirectResponse(wanted, 303)
     email, password = str(form.get("email", "")), str(form.get("password", ""))
+    address, device = client_address(request), find_device(request)
     try:
-        account = await signing.sign_in(
-            state.runtime.db, state.passwords, email, password, client_address(request)
-        )  # fmt: skip
-    except (Unauthorized, TooMany) as exc:
+        require_kept_cookies(request)
+        account = await signing.sign_in(state.runtime.db, state.passwords, email, password, address, device)
+    except (Forbidden, Unauthorized, TooMany) as exc:
         return _refused(exc, _values(wanted, email[:254], str(exc)))
     state.roster.forget(account.user_id)
     answer = RedirectResponse(wanted, 303)

@@ -27,25 +27,25 @@ NAMES = {CallStatus.OK: "answered", CallStatus.OPEN: "open, or cut off"}
 def timeline(view: RunView) -> Markup:
     """The plan's calls in the first lane, then a lane for each concept, in the order in which they were begun."""
     lanes = _lanes(view.calls)
-    shown = dict(list(lanes.items())[:MOST_LANES])
     span = nice_span(max((call.offset_seconds + (call.seconds or 0) for call in view.calls), default=1))
-    height = HEAD + LANE * len(shown)
-    drawn = [_lane(name, calls, HEAD + LANE * place, span) for place, (name, calls) in enumerate(shown.items())]
+    height = HEAD + LANE * min(len(lanes), MOST_LANES)
+    drawn = [_lane(calls, HEAD + LANE * place, span) for place, calls in enumerate(lanes[:MOST_LANES])]
     said = f"{len(view.calls)} questions to the model in {len(lanes)} lanes, over {duration(span)}"
     picture = element(
         "svg", element("title", "Attempts over time"), element("desc", said), _scale(span, height), *drawn,
         class_="plot", role="img", aria_label=said, width="100%", height=height,
     )  # fmt: skip
-    rest = len(lanes) - len(shown)
-    more = element("p", f"{rest} more lanes are in the table.", class_="muted small") if rest else ""
+    rest = len(lanes) - MOST_LANES
+    more = element("p", f"{rest} more lanes are in the table.", class_="muted small") if rest > 0 else ""
     return element("figure", _legend(view.calls), picture, more, class_="chart")
 
 
-def _lanes(calls: Iterable[CallView]) -> dict[str, list[CallView]]:
-    lanes: dict[str, list[CallView]] = {}
+def _lanes(calls: Iterable[CallView]) -> list[list[CallView]]:
+    """By the concepts' ids: two of them may have one title."""
+    lanes: dict[str | None, list[CallView]] = {}
     for call in calls:
-        lanes.setdefault(call.concept_title or call.concept_id or "Plan", []).append(call)
-    return lanes
+        lanes.setdefault(call.concept_id, []).append(call)
+    return list(lanes.values())
 
 
 def _scale(span: float, height: int) -> Markup:
@@ -59,7 +59,8 @@ def _scale(span: float, height: int) -> Markup:
     return join(*parts)
 
 
-def _lane(name: str, calls: Sequence[CallView], y: int, span: float) -> Markup:
+def _lane(calls: Sequence[CallView], y: int, span: float) -> Markup:
+    name = calls[0].concept_title or calls[0].concept_id or "Plan"
     return join(
         element("text", name, class_="lane", x=0, y=y + 13), *(_bar(call, y + 19, span) for call in calls)
     )  # fmt: skip

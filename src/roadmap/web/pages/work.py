@@ -97,7 +97,11 @@ def _moment(text: str) -> datetime | None:
 
 
 def _paging(ask: Ask, cursor: str | None) -> dict[str, Any]:
-    return {"next": ask.more(after=cursor) if cursor else None, "first": "after" not in ask.query}
+    """Links: `next` to the page after this one, `first` back from one that is not the first."""
+    return {
+        "next": ask.after(cursor) if cursor else None,
+        "first": ask.after(None) if "after" in ask.query else None,
+    }
 
 
 async def run(tools: Tools, ask: Ask) -> Seen:

@@ -44,19 +44,24 @@ function key(part) {
 }
 
 function morphAttributes(old, fresh) {
-  const ours = (name) => name === "open" || (name === "value" && old === document.activeElement);
+  const held = old === document.activeElement;
+  const ours = (name) => name === "open" || (held && (name === "value" || name === "tabindex"));
   for (const { name, value } of fresh.attributes)
     if (!ours(name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes])
     if (!ours(name) && !fresh.hasAttribute(name)) old.removeAttribute(name);
 }
 
+// What stays is not moved where that can be helped: whoever is moved loses the focus.
 function morphChildren(old, fresh) {
+  const wanted = new Set([...fresh.children].map(key));
+  for (const child of [...old.children]) if (key(child) && !wanted.has(key(child))) child.remove();
   const kept = new Map([...old.children].filter(key).map((child) => [key(child), child]));
   let place = old.firstChild;
   for (const child of [...fresh.childNodes]) {
     const same = kept.get(key(child));
     if (same) {
+      while (place && place !== same && place.nodeType === Node.TEXT_NODE) place = removed(place);
       if (same === place) place = place.nextSibling;
       else old.insertBefore(same, place);
       morph(same, child);
@@ -70,28 +75,35 @@ function morphChildren(old, fresh) {
       old.insertBefore(child, place);
     }
   }
-  while (place) {
-    const next = place.nextSibling;
-    place.remove();
-    place = next;
-  }
-  for (const gone of kept.values()) if (gone.parentNode === old) gone.remove();
+  while (place) place = removed(place);
+}
+
+function removed(part) {
+  const next = part.nextSibling;
+  part.remove();
+  return next;
 }
 
 const waiting = new Map();
 
 function put(id, html) {
+  waiting.delete(id);
   const old = document.getElementById(id);
   if (!old) return;
   if (isSelected(old)) {
     waiting.set(id, html);
     return;
   }
-  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  const held = old.contains(document.activeElement) ? document.activeElement : null;
   const fresh = parse(html).firstElementChild;
   if (fresh) morph(old, fresh);
-  // What was focused is gone: its place is where one goes on.
-  if (focused && !focused.isConnected) focusOn(document.getElementById(id));
+  if (held) focusAgain(held, id);
+}
+
+// What was focused may have been moved; where it is gone, its place is where one goes on.
+function focusAgain(held, place) {
+  if (!held?.isConnected) focusOn(document.getElementById(place));
+  else if (held !== document.activeElement) held.focus({ preventScroll: true });
 }
 
 function focusOn(part) {
@@ -107,10 +119,7 @@ function isSelected(part) {
 
 document.addEventListener("selectionchange", () => {
   for (const [id, html] of [...waiting])
-    if (!isSelected(document.getElementById(id) || document.head)) {
-      waiting.delete(id);
-      put(id, html);
-    }
+    if (!isSelected(document.getElementById(id) || document.head)) put(id, html);
 });
 
 // --- Live: one stream for the page, closed while nobody sees it.
@@ -142,6 +151,14 @@ const live = {
     tell("lost", "Reconnecting …");
     this.timer = setTimeout(() => this.open(), this.pause);
     this.pause = Math.min(this.pause * 2, RETRY_MOST);
+    this.leaveIfSignedOut();
+  },
+  // An EventSource does not tell why it failed: asked without a stream, who is not signed in any more is sent elsewhere.
+  async leaveIfSignedOut() {
+    try {
+      const answer = await fetch(this.url, { method: "HEAD", redirect: "manual", signal: AbortSignal.timeout(RETRY_MOST) });
+      if (answer.type === "opaqueredirect") location.reload();
+    } catch { /* no connection: it is tried again */ }
   },
   close() {
     clearTimeout(this.timer);
@@ -173,7 +190,7 @@ async function send({ path, fields }, button) {
     const answer = await fetch(path, { method: "POST", body: fields, headers: { Accept: "text/html" } });
     showAnswer(new DOMParser().parseFromString(await answer.text(), "text/html"), answer);
   } catch {
-    tell("lost", "Not sent: no connection");
+    showFault("Not sent", "No answer came. Press again when the page is live: doing it twice changes nothing.");
   } finally {
     button.removeAttribute("aria-busy");
   }
@@ -185,11 +202,12 @@ function showAnswer(fresh, answer) {
     showFault(fresh.querySelector("h1")?.textContent || "Not done", fresh.querySelector("h1 + p")?.textContent || "");
     return;
   }
-  const focused = document.activeElement;
+  const held = document.activeElement;
+  waiting.clear();
   morph(document.getElementById("page"), document.importNode(page, true));
   document.title = fresh.title;
   history.replaceState(null, "", answer.redirected ? withoutNotice(answer.url) : location.href);
-  if (!focused?.isConnected) focusOn(document.getElementById("notices"));
+  focusAgain(held, "notices");
   live.open();
 }
 
@@ -203,7 +221,7 @@ function showFault(head, text) {
 
 function withoutNotice(url) {
   const clean = new URL(url);
-  for (const name of ["said", "done", "left"]) clean.searchParams.delete(name);
+  for (const name of ["said", "done", "left", "more"]) clean.searchParams.delete(name);
   return clean;
 }
 
