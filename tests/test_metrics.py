@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from shutil import which
 from subprocess import run
@@ -20,13 +19,13 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from stack import api_client, finish, open_stack
+from totals import read_totals
 from waiting import eventually
 
 from roadmap.database import Database, Pool, open_database
 from roadmap.embedded.servers import LocalServers
 from roadmap.figures.exposition import Exposition
 from roadmap.figures.model import Outcome
-from roadmap.figures.store import read_totals
 from roadmap.metrics import Metrics, ModelCall
 from roadmap.monitor.levels import OBJECTIVES
 from roadmap.probes.door import Door, create_app
@@ -89,7 +88,7 @@ async def live(servers: LocalServers, admin: asyncpg.Connection, template: str, 
             text = await eventually(lambda: _when_all_ended(client), "the last job has ended")
             newer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
         assert await stack.terminate("all") == 0  # with the last figures written
-        yield Live(parse(text), newer.text, await read_totals(db, timedelta(hours=1)))
+        yield Live(parse(text), newer.text, await read_totals(db))
 
 
 async def _when_all_ended(client: Any) -> str | None:

@@ -6,11 +6,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from arq.worker import func
 from pooler import is_pooled
 from stack import PROGRAM, Child, Stack, api_client, finish, open_stack
 from waiting import eventually
@@ -21,10 +23,13 @@ from roadmap.heartbeat import Process
 from roadmap.probes.readiness import Readiness
 from roadmap.processes.house import House, Role
 from roadmap.processes.serving import _serve_together
-from roadmap.runtime import POOL_LIMITS, needed_connections, open_runtime, pool, title
+from roadmap.processes.worker import role_of
+from roadmap.queue.model import Job
+from roadmap.runtime import POOL_LIMITS, Runtime, needed_connections, open_runtime, pool, title
 from roadmap.settings import Settings
 from roadmap.signals import Stop
 from roadmap.watchdog import open_watchdog
+from workers import logs
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
 ROLES = "SELECT array_agg(process ORDER BY process) AS roles, count(DISTINCT pid) AS pids FROM workers"
@@ -85,8 +90,13 @@ async def test_one_process_serves_everything_and_ends_in_order(stack: Stack, dat
     assert await roles_of(database) == ([], 0)
 
 
-async def test_the_api_may_take_the_logs_worker_in(stack: Stack, database: Database) -> None:
-    process = await launch(stack, "web", "--with-logs")
+@pytest.mark.parametrize(
+    ("words", "variables"), [(("web", "--with-logs"), {}), (("start",), {"SERVICE_TYPE": "web-logs"})]
+)
+async def test_the_api_may_take_the_logs_worker_in(
+    stack: Stack, database: Database, words: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    process = await launch(stack, *words, **variables)
     port = (await process.says("web_ready"))["port"]
     assert (await process.says("worker_ready"))["queue"] == "logs"
     async with asked(port) as client:
@@ -94,7 +104,7 @@ async def test_the_api_may_take_the_logs_worker_in(stack: Stack, database: Datab
         checks = (await client.get("/ready")).json()["checks"]
     assert checks["content"] == "degraded: no worker"
     assert await roles_of(database) == (["logs", "web"], 1)
-    assert await stack.terminate("web") == 0
+    assert await stack.terminate(words[0]) == 0
 
 
 async def is_ready(client: httpx.AsyncClient, *checks: str) -> bool:
@@ -109,8 +119,7 @@ async def test_a_worker_answers_on_its_port_from_its_start_to_its_end(stack: Sta
         assert (await client.get("/health")).status_code == 200
         assert (await worker.says("worker_ready"))["port"] == port
         await eventually(lambda: is_ready(client, "postgresql", "redis", "polling"), "it is ready")
-        assert (await client.post("/wake")).status_code == 202
-        assert (await client.get("/wake")).status_code == 405
+        assert (await client.post("/wake")).status_code == 404  # it never sleeps
         assert (await client.get("/v1/roadmaps")).status_code == 404
     assert await run("health", PORT=str(port)) == (0, "")
     assert await stack.terminate("logs") == 0
@@ -237,8 +246,8 @@ class Played:
 
 
 @asynccontextmanager
-async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
-    chosen = Settings.model_validate({"database_url": database_url, "redis_url": redis_url})
+async def house(database_url: str, redis_url: str, **more: Any) -> AsyncIterator[House]:
+    chosen = Settings.model_validate({"database_url": database_url, "redis_url": redis_url, **more})
     async with open_watchdog(0) as watchdog, open_runtime(chosen, *Process) as runtime:
         yield House(runtime, watchdog, Readiness(runtime.db, runtime.queue, tuple(Process)), None)
 
@@ -271,6 +280,31 @@ async def test_every_role_hears_every_signal_and_the_first_to_end_asks_nobody_ag
         assert await serving is None
     assert slow.asked == 2
     assert quick.asked == 2
+
+
+async def test_the_logs_worker_takes_many_jobs_at_once_whatever_is_said_of_the_content_worker(
+    database_url: str, redis_url: str
+) -> None:
+    together, over = asyncio.Barrier(3), asyncio.Event()
+
+    async def wait_for_others(_ctx: dict[str, Any]) -> None:
+        async with asyncio.timeout(20):
+            await together.wait()
+        over.set()
+
+    @asynccontextmanager
+    async def no_tools(_runtime: Runtime) -> AsyncIterator[dict[str, Any]]:
+        yield {}
+
+    work = replace(logs.WORK, functions=[func(wait_for_others, name="wait_for_others")], open_tools=no_tools)
+    async with house(database_url, redis_url, content_concurrency=1) as shared, asyncio.TaskGroup() as group:
+        stop = Stop()
+        serving = group.create_task(role_of(work).serve(shared, stop))
+        await shared.runtime.queue.offer("logs", [Job("wait_for_others", f"job-{number}") for number in range(3)])
+        await asyncio.wait_for(over.wait(), 30)
+        await eventually(lambda: shared.readiness.polls, "it has looked at its queue")
+        stop()
+        await serving
 
 
 async def _outcome(work: Any) -> Exception | None:

@@ -4,6 +4,11 @@ import pytest
 
 from roadmap.database import Database
 from roadmap.errors import Misconfigured
+from roadmap.execution_log.model import Category
+from roadmap.execution_log.scope import scope
+from roadmap.figures.model import Outcome
+from roadmap.ids import new_id
+from roadmap.metrics import Metrics
 from roadmap.queue.client import open_queue
 from roadmap.runtime import Process, check_budget, check_pair, open_runtime
 from roadmap.settings import Settings
@@ -17,6 +22,24 @@ async def test_a_runtime_opens_on_a_migrated_database(database_url: str, redis_u
     async with open_runtime(settings(database_url, redis_url), Process.WEB) as runtime:
         assert await runtime.db.fetchval("SELECT current_setting('application_name')") == "roadmap-web"
         assert await runtime.queue.ping()
+
+
+async def test_a_process_that_opens_another_runtime_counts_on(database_url: str, redis_url: str) -> None:
+    metrics, chosen = Metrics("test"), settings(database_url, redis_url)
+    for runs in (1, 2):
+        async with open_runtime(chosen, Process.CONTENT, metrics=metrics) as runtime:
+            runtime.figures.finished("draft", Outcome.SUCCEEDED, 0.1, 0.1)
+            with scope(run_id=new_id()):
+                runtime.recorder.note(Category.RUN, "begun")
+        assert told(metrics, "roadmap_jobs_total") == [runs]
+        assert told(metrics, "roadmap_log_rows_written_total") == [runs]  # its recorder writes the rest
+        assert told(metrics, "db_client_connection_max") == [runtime.db.size]
+
+
+def told(metrics: Metrics, name: str) -> list[float]:
+    metrics.look()
+    samples = [sample for metric in metrics.registry.collect() for sample in metric.samples]
+    return [sample.value for sample in samples if sample.name == name]
 
 
 async def test_pools_that_outgrow_the_budget_are_refused(database: Database, database_url: str, redis_url: str) -> None:

@@ -51,6 +51,8 @@ async def open_tools(runtime: Runtime) -> AsyncIterator[dict[str, Any]]:
         yield {"runtime": runtime, "committer": committer}
 
 
+# Batches: those that are there at once are committed in one statement.
+AT_ONCE = 100
 FUNCTIONS = [func(write_log_batch, timeout=120)]
-WORK = Work(Process.LOGS, FUNCTIONS, open_tools)
+WORK = Work(Process.LOGS, FUNCTIONS, open_tools, AT_ONCE)
 WorkerSettings = stock(WORK)

@@ -19,7 +19,7 @@ from roadmap.chores import repeat
 from roadmap.database import Database, Executor
 from roadmap.errors import Outage
 
-__all__ = ["ALIVE", "Process", "Vitals", "count_alive", "forget_dead_processes", "leave", "open_heartbeat"]
+__all__ = ["ALIVE", "Process", "Vitals", "count_alive", "forget_dead_processes", "open_heartbeat"]
 
 log = structlog.get_logger()
 
@@ -124,13 +124,9 @@ class Heartbeat:
                 if self.wake_url:
                     self.hibernates = bool(await self._db.fetchval(HIBERNATE, self._name, self.wake_url))
                 else:
-                    await leave(self._db, self._name)
+                    await self._db.execute(LEAVE, self._name)
         except (Outage, TimeoutError) as exc:
             log.warning("heartbeat_not_removed", error=type(exc).__name__)
-
-
-async def leave(db: Executor, name: str) -> None:
-    await db.execute(LEAVE, name)
 
 
 def resident_bytes() -> int:
@@ -143,9 +139,11 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+# A sleeper that did not answer when it was asked last is none: it was killed, or its address leads nowhere.
 COUNT_ALIVE = """
 SELECT process, count(*)::int AS count FROM workers
-WHERE seen_at > now() - make_interval(secs => $1) OR hibernating_since IS NOT NULL GROUP BY process
+WHERE (hibernating_since IS NOT NULL OR seen_at > now() - make_interval(secs => $1)) AND asked_in_vain_since IS NULL
+GROUP BY process
 """
 
 

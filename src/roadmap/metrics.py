@@ -1,7 +1,7 @@
 """What one process tells Prometheus: counted as it happens, or read when somebody asks. A value; nothing is global."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
@@ -59,8 +59,10 @@ class Metrics:
         self._readings[name] = _Reading(GaugeMetricFamily, name, text, read, labels)
 
     def counter(self, name: str, text: str, read: Reading, *labels: str) -> None:
-        """As `gauge`, of what only ever rises; the name ends in `_total`."""
-        self._readings[name] = _Reading(CounterMetricFamily, name, text, read, labels)
+        """As `gauge`, of what only ever rises; the name ends in `_total`. A second one goes on where the first is."""
+        former = self._readings.get(name)
+        before = former.values() if former else {}
+        self._readings[name] = _Reading(CounterMetricFamily, name, text, read, labels, before)
 
 
 class RequestMetrics:
@@ -192,14 +194,19 @@ class _Reading:
     text: str
     read: Reading
     labels: Sequence[str]
+    before: Mapping[tuple[str, ...], float] = field(default_factory=dict)
 
     def collect(self) -> Metric:
         family = self.family(self.name, self.text, labels=self.labels)
-        found = self.read()
-        samples = found if isinstance(found, Mapping) else {} if found is None else {(): found}
-        for labels, value in samples.items():
+        for labels, value in self.values().items():
             family.add_metric(labels, value)
         return family
+
+    def values(self) -> Mapping[tuple[str, ...], float]:
+        found = self.read()
+        samples: Mapping[tuple[str, ...], float]
+        samples = found if isinstance(found, Mapping) else {} if found is None else {(): found}
+        return {labels: samples.get(labels, 0) + self.before.get(labels, 0) for labels in {**self.before, **samples}}
 
 
 class _Seen(Collector):

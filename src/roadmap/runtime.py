@@ -69,10 +69,14 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *roles: Process, place: str = "") -> AsyncIterator[Runtime]:
-    """Raises Misconfigured for settings that cannot work, a schema older than this code, or a budget overdrawn."""
+async def open_runtime(
+    settings: Settings, *roles: Process, place: str = "", metrics: Metrics | None = None
+) -> AsyncIterator[Runtime]:
+    """`place` and `metrics`: of the process, when it opens more than one in its life.
+
+    Raises Misconfigured for settings that cannot work, a schema older than this code, or a budget overdrawn."""
     require_servers(settings)
-    redactor, metrics, place = Redactor(settings.secrets()), Metrics(__version__), place or name_of_place()
+    redactor, metrics, place = Redactor(settings.secrets()), metrics or Metrics(__version__), place or name_of_place()
     url, namespace = settings.redis_url.get_secret_value(), settings.redis_namespace
     async with open_database(pool(settings, *roles)) as db:
         await require_schema(db)

@@ -3,7 +3,7 @@
 from roadmap.database import Executor
 from roadmap.heartbeat import ALIVE
 
-__all__ = ["MOST", "forget_lost", "list_sleepers", "note_answer"]
+__all__ = ["MOST", "forget_lost", "forget_predecessors", "list_sleepers", "note_answer"]
 
 MOST = 20
 
@@ -43,3 +43,18 @@ WHERE hibernating_since IS NOT NULL AND wake_url = $1 AND asked_in_vain_since < 
 async def forget_lost(db: Executor, wake_url: str) -> None:
     """Those where nobody has answered for a day."""
     await db.execute(FORGET_LOST, wake_url)
+
+
+# On its own machine nobody else has this address. Elsewhere it may be a replica's, which says something now and then.
+FORGET_PREDECESSORS = """
+DELETE FROM workers USING workers AS heir
+WHERE heir.name = $1 AND workers.name <> heir.name AND workers.process = heir.process
+  AND workers.hibernating_since IS NOT NULL AND workers.wake_url = $2
+  AND (workers.host = heir.host OR workers.seen_at < now() - make_interval(secs => $3))
+"""
+
+
+async def forget_predecessors(db: Executor, name: str, wake_url: str, outdated: float) -> None:
+    """Those that slept where `name` is awake now: a process that is started again has another name. `outdated`: seconds
+    without a word after which a sleeper at this address is none any more."""
+    await db.execute(FORGET_PREDECESSORS, name, wake_url, outdated)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from totals import read_totals
 from waiting import eventually
 
 from roadmap.database import Database, Executor, Pool, open_database
@@ -51,7 +52,7 @@ async def test_what_happened_in_a_minute_is_one_row_however_often_it_is_written(
     figures.finished("draft", Outcome.FAILED, None, None)
     for _ in range(3):
         await figures.flush(database)
-    tally = (await store.read_totals(database, HOUR))["draft"]
+    tally = (await read_totals(database))["draft"]
     assert (tally.offered, tally.succeeded, tally.failed, tally.returned) == (3, 1, 2, 0)
     assert (tally.wait.count, tally.run.count) == (2, 2)
     assert (tally.wait.total, tally.run.total) == (pytest.approx(0.6), pytest.approx(8.0))
@@ -89,14 +90,14 @@ async def test_processes_are_added_up_once_when_a_minute_is_over(database: Datab
     await store.roll_up(database)
     assert len(await minutes(database)) == 2
     await age(database, 14)
-    before = await store.read_totals(database, HOUR)
+    before = await read_totals(database)
     for _ in range(2):
         await store.roll_up(database)
     assert await minutes(database) == []
     row = (await minutes(database, "function_minutes"))[0]
     assert (row["offered"], row["succeeded"], row["duration_ms"]) == (2, 2, 41_000)
     assert (row["durations"][bucket(1.0)], row["durations"][bucket(40.0)], sum(row["durations"])) == (1, 1, 2)
-    assert await store.read_totals(database, HOUR) == before
+    assert await read_totals(database) == before
 
 
 async def test_a_minute_that_comes_in_parts_is_added_to(database: Database) -> None:
@@ -120,7 +121,7 @@ async def test_a_process_that_froze_over_its_minute_counts_nothing_twice(databas
     written, _ = await store.write_minutes(database, "p1", [thawed, minute_at(clock, offered=1)])
     assert written == 1
     await store.roll_up(database)
-    tally = (await store.read_totals(database, HOUR))["draft"]
+    tally = (await read_totals(database))["draft"]
     assert (tally.succeeded, tally.offered) == (7, 1)
 
 
@@ -154,7 +155,7 @@ async def test_many_writers_and_many_who_roll_up_lose_nothing_and_double_nothing
     assert rest
     assert sum(row["succeeded"] for row in rolled + rest) == written
     assert all(row["durations"] == [6, 4] for row in rolled)
-    total = sum(tally.succeeded for tally in (await store.read_totals(database, HOUR)).values())
+    total = sum(tally.succeeded for tally in (await read_totals(database)).values())
     assert total == written
 
 

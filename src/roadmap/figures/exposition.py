@@ -18,7 +18,6 @@ __all__ = ["Exposition", "may_read"]
 CACHED = 5.0
 TIMEOUT = 0.5
 QUEUES = ("content", "logs")
-# Of those in line: each costs a command of Redis at each look.
 
 
 def may_read(authorization: str, token: str) -> bool:

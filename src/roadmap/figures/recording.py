@@ -28,8 +28,8 @@ _MINUTE = 60
 
 @asynccontextmanager
 async def open_figures(db: Database, process: str, jobs: JobMetrics) -> AsyncIterator["Figures"]:
-    """This process's figures, written every five seconds and once more at the end. `process`: its name in `workers`.
-    What happens is told to `jobs` as well. Raises Outage."""
+    """This process's figures, written every five seconds and once more at the end. `process`: a name that
+    nobody else counts by, nor this process before. What happens is told to `jobs` as well. Raises Outage."""
     figures = Figures(process, jobs, await store.read_clock(db))
     task = asyncio.create_task(_flush_forever(figures, db), name="figures-flush")
     try:

@@ -14,8 +14,9 @@ MOST_DEAD = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """`workers` by process and state, with zeros: alive, hibernating, silent (dead, or a part of the last day's past).
-    `silent`: seconds since the last heartbeat, by process; one of which there is none is not in it."""
+    """`workers` by process and state, with zeros: alive, hibernating, silent (dead, or a part of the last day's past;
+    or asked in vain to wake). `silent`: seconds since the last heartbeat, by process; one of which there is none is
+    not in it."""
 
     dead_jobs: int
     workers: Mapping[tuple[str, ...], int]
@@ -26,7 +27,8 @@ READ_SERVICE_STATE = """
 SELECT NULL AS process, NULL AS state, count(*)::int AS count, NULL::float8 AS silent
 FROM (SELECT FROM dead_jobs WHERE status = 'dead' LIMIT $2) AS dead
 UNION ALL
-SELECT process, CASE WHEN hibernating_since IS NOT NULL THEN 'hibernating'
+SELECT process, CASE WHEN asked_in_vain_since IS NOT NULL THEN 'silent'
+                     WHEN hibernating_since IS NOT NULL THEN 'hibernating'
                      WHEN seen_at > now() - make_interval(secs => $1) THEN 'alive' ELSE 'silent' END,
        count(*)::int, extract(epoch FROM now() - max(seen_at))::float8
 FROM workers GROUP BY 1, 2

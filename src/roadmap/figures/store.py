@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from roadmap.database import Executor, Row
-from roadmap.figures.model import Point, Step, Tally, Times, together
+from roadmap.figures.model import Point, Step, Tally, Times
 
 __all__ = [
     "OPEN_MINUTES",
     "forget_old_minutes",
     "read_clock",
     "read_series",
-    "read_totals",
     "roll_up",
     "write_minutes",
 ]
@@ -26,7 +25,6 @@ __all__ = [
 OPEN_MINUTES = 10
 DAYS_KEPT = 7
 AT_ONCE = 5_000
-LONGEST_BY_MINUTE = timedelta(hours=6)
 
 READ_CLOCK = """
 SELECT clock_timestamp()
@@ -161,13 +159,6 @@ async def read_series(db: Executor, span: timedelta, step: Step, function: str |
     for row in await db.fetch(READ_SERIES, span, step.value, function):
         series[row["function"]].append(_point(row))
     return dict(series)
-
-
-async def read_totals(db: Executor, span: timedelta) -> dict[str, Tally]:
-    """By function: all since `span` ago, to the minute, or to the hour when that is longer ago than six hours."""
-    step = Step.MINUTE if span <= LONGEST_BY_MINUTE else Step.HOUR
-    series = await read_series(db, span, step)
-    return {function: together(point.tally for point in points) for function, points in series.items()}
 
 
 def _point(row: Row) -> Point:

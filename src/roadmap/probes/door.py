@@ -1,6 +1,7 @@
 """The port of a process without `web`, which has more to say than an open runtime: that it starts, or hibernates."""
 
 import asyncio
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,13 +17,14 @@ __all__ = ["Door", "create_app"]
 
 
 class Door:
-    """What is behind the port just now; the process says so as it goes on. `woken`: somebody asked it to wake."""
+    """What is behind the port just now; the process says so as it goes on. `woken`: somebody asked it to wake; None: it
+    never sleeps."""
 
-    def __init__(self) -> None:
+    def __init__(self, woken: asyncio.Event | None = None) -> None:
         self.runtime: Runtime | None = None
         self.readiness: Readiness | None = None
         self.hibernating = False
-        self.woken = asyncio.Event()
+        self.woken = woken
 
     async def look(self) -> tuple[bool, Checks]:
         if self.hibernating:
@@ -33,20 +35,16 @@ class Door:
 
 
 def create_app(door: Door) -> Starlette:
-    app = Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/ready", ready),
-            Route("/metrics", metrics),
-            Route("/wake", wake, methods=["POST"]),
-        ],
-    )
+    """Who never sleeps cannot be woken: a waker that is sent to the wrong port shall notice."""
+    routes = [Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)]
+    if door.woken is not None:
+        routes.append(Route("/wake", partial(_wake, door.woken), methods=["POST"]))
+    app = Starlette(routes=routes)
     app.state.probed = door
     return app
 
 
-async def wake(request: Request) -> Response:
+async def _wake(woken: asyncio.Event, _request: Request) -> Response:
     """Answers at once, whether it was asleep or not; to be woken harms nobody."""
-    door: Door = request.app.state.probed
-    door.woken.set()
+    woken.set()
     return JSONAnswer({"status": "woken"}, 202)

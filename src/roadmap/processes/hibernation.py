@@ -6,17 +6,21 @@ import gc
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 
+from roadmap.chores import repeat
 from roadmap.errors import Misconfigured, Outage
 from roadmap.heartbeat import Process
 from roadmap.queue.worker import Worker
 from roadmap.runs.waker import has_open_work
 from roadmap.runtime import Runtime
 from roadmap.settings import Settings
+from roadmap.sleepers import forget_predecessors
 
 __all__ = ["LOOK_AGAIN", "Hibernation", "plan_hibernation", "release_memory", "stop_when_idle"]
 
@@ -24,21 +28,22 @@ log = structlog.get_logger()
 
 # Seconds after which a sleeper looks by itself, should nobody have known of it.
 LOOK_AGAIN = 6 * 3600.0
+_FORGET_EVERY = 3600.0
 
 
 @dataclass(slots=True)
 class Hibernation:
-    """`after`: seconds without work. `asked`: the worker found that it may sleep. `asleep`: its row says that it does,
-    and others will wake it."""
+    """`after`: seconds without work. `asked`: since it is awake the worker found that it may sleep. `asleep`: its row
+    says that it does, and others will wake it."""
 
     after: float
     wake_url: str
-    woken: asyncio.Event
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
     asked: bool = False
     asleep: bool = False
 
 
-def plan_hibernation(settings: Settings, names: Sequence[Process], woken: asyncio.Event) -> Hibernation | None:
+def plan_hibernation(settings: Settings, names: Sequence[Process]) -> Hibernation | None:
     """None: this process does not sleep. The API is there for those who ask, and the logs worker for who sleeps.
     Raises Misconfigured for one that nobody could wake."""
     if not settings.hibernate_after or list(names) != [Process.CONTENT]:
@@ -47,7 +52,9 @@ def plan_hibernation(settings: Settings, names: Sequence[Process], woken: asynci
         raise Misconfigured(
             "HIBERNATE_AFTER needs PORT and WAKE_URL, where others reach that port: nobody could wake it"
         )
-    return Hibernation(settings.hibernate_after, settings.wake_url, woken)
+    if urlsplit(settings.wake_url).path in {"", "/"}:
+        raise Misconfigured("WAKE_URL names no path, and nobody is woken at /: http://…:PORT/wake")
+    return Hibernation(settings.hibernate_after, settings.wake_url)
 
 
 @asynccontextmanager
@@ -56,12 +63,20 @@ async def stop_when_idle(runtime: Runtime, worker: Worker, hibernation: Hibernat
     if hibernation is None:
         yield
         return
-    async with asyncio.TaskGroup() as group:
+    hibernation.asked = False
+    async with _in_place_of_others(runtime, hibernation.wake_url), asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(runtime, worker, hibernation))
         try:
             yield
         finally:
             watching.cancel()
+
+
+def _in_place_of_others(runtime: Runtime, wake_url: str) -> AbstractAsyncContextManager[None]:
+    """Rows of those that a host has stopped in their sleep, or killed, and started again as this process. Whoever lives
+    looks again in time."""
+    name, outdated = runtime.name_as(Process.CONTENT), LOOK_AGAIN + 3600
+    return repeat(partial(forget_predecessors, runtime.db, name, wake_url, outdated), _FORGET_EVERY)
 
 
 async def _watch(runtime: Runtime, worker: Worker, hibernation: Hibernation) -> None:

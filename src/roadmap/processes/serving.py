@@ -8,16 +8,16 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 import structlog
 
-from roadmap.database import open_database
-from roadmap.errors import Misconfigured, Outage
-from roadmap.heartbeat import Process, leave
+from roadmap import __version__
+from roadmap.heartbeat import Process
+from roadmap.metrics import Metrics
 from roadmap.probes.door import Door, create_app
 from roadmap.probes.listening import open_socket
 from roadmap.probes.readiness import Readiness
 from roadmap.probes.server import serve_beside
 from roadmap.processes.hibernation import LOOK_AGAIN, Hibernation, plan_hibernation, release_memory
 from roadmap.processes.house import House, Role
-from roadmap.runtime import name_of_place, open_runtime, pool
+from roadmap.runtime import name_of_place, open_runtime
 from roadmap.settings import Settings
 from roadmap.signals import Stop, until_signal
 from roadmap.watchdog import Watchdog, open_watchdog
@@ -26,20 +26,20 @@ __all__ = ["serve"]
 
 log = structlog.get_logger()
 
-_LEAVE_SECONDS = 2.0
-
 
 @until_signal
 async def serve(stop: Stop, settings: Settings, *roles: Role) -> None:
     """Serves the roles until SIGTERM or SIGINT. One that ends by an error ends the others in order, and decides the
     exit code. Raises Misconfigured before anything is open, or what a role raises."""
     names = [role.process for role in roles]
+    hibernation = plan_hibernation(settings, names)
     with _open_socket(settings, names) as listener:
-        door = Door()
         # Where there is an API, it answers for the whole process.
         beside = None if Process.WEB in names else listener
-        async with open_watchdog(settings.watchdog) as watchdog, serve_beside(create_app(door), beside):
-            await _Life(settings, roles, door, watchdog, listener).lead(stop)
+        async with open_watchdog(settings.watchdog) as watchdog:
+            life = _Life(settings, roles, hibernation, watchdog, listener)
+            async with serve_beside(create_app(life.door), beside):
+                await life.lead(stop)
 
 
 def _open_socket(
@@ -52,35 +52,40 @@ def _open_socket(
 
 
 class _Life:
-    """Of a process, between its socket and its exit."""
+    """Of a process, between its socket and its exit. `door`: what it answers on its port."""
 
     def __init__(
-        self, settings: Settings, roles: Sequence[Role], door: Door, watchdog: Watchdog, listener: socket.socket | None
+        self,
+        settings: Settings,
+        roles: Sequence[Role],
+        hibernation: Hibernation | None,
+        watchdog: Watchdog,
+        listener: socket.socket | None,
     ) -> None:
+        self.door = Door(hibernation.woken if hibernation else None)
         self._settings = settings
         self._roles = roles
         self._names = [role.process for role in roles]
-        self._door = door
+        self._hibernation = hibernation
         self._watchdog = watchdog
         self._listener = listener
         self._place = name_of_place()
-        self._hibernation = plan_hibernation(settings, self._names, door.woken)
+        # It counts on after a sleep: to a scraper it is the same process.
+        self._metrics = Metrics(__version__)
 
     async def lead(self, stop: Stop) -> None:
-        """Awake until it is asked to stop, or may sleep; asleep until it is woken."""
-        try:
-            await self._be_awake(stop)
-            while self._hibernation and self._hibernation.asleep and not stop.asked:
+        """Awake until it is asked to stop, or may sleep; asleep until it is woken. One that is told to end in its sleep
+        leaves its row: its host may start it again for whoever asks at its address."""
+        await self._be_awake(stop)
+        while self._hibernation and self._hibernation.asked and not stop.asked:
+            if self._hibernation.asleep:
                 await self._sleep(self._hibernation, stop)
-                if not stop.asked:
-                    await self._be_awake(stop)
-        finally:
-            if self._hibernation and self._hibernation.asleep:
-                await self._leave()
+            if not stop.asked:  # it was woken, or its row does not say that it sleeps
+                await self._be_awake(stop)
 
     async def _be_awake(self, stop: Stop) -> None:
-        door = self._door
-        async with open_runtime(self._settings, *self._names, place=self._place) as runtime:
+        door = self.door
+        async with open_runtime(self._settings, *self._names, place=self._place, metrics=self._metrics) as runtime:
             runtime.metrics.watch_loop(lambda: self._watchdog.lag)
             readiness = Readiness(runtime.db, runtime.queue, self._names)
             door.runtime, door.readiness = runtime, readiness
@@ -95,24 +100,18 @@ class _Life:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  it runs
         began = time.monotonic()
-        self._door.hibernating = True
+        self.door.hibernating = True
         stop.by(hibernation.woken.set)
         release_memory()
         log.info("hibernating")
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_AGAIN):
                 await hibernation.woken.wait()
-        self._door.hibernating = False
+        self.door.hibernating = False
+        if stop.asked:
+            return  # nothing is left to be cancelled by one more signal
         stop.by(task.cancel)
         log.info("waking", seconds=round(time.monotonic() - began, 1))
-
-    async def _leave(self) -> None:
-        """For one that is told to end while it sleeps: others would go on asking for it."""
-        try:
-            async with asyncio.timeout(_LEAVE_SECONDS), open_database(pool(self._settings, *self._names)) as db:
-                await leave(db, f"{Process.CONTENT}-{self._place}")
-        except (Outage, Misconfigured, TimeoutError) as exc:
-            log.warning("heartbeat_not_removed", error=type(exc).__name__)
 
 
 async def _serve_together(roles: Sequence[Role], house: House, stop: Stop) -> None:

@@ -28,11 +28,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done on a queue, which is named as the role. The tools are in every job's context."""
+    """What is done on a queue, which is named as the role. The tools are in every job's context. `at_once`: jobs;
+    None: CONTENT_CONCURRENCY."""
 
     process: Process
     functions: Sequence[Function]
     open_tools: Callable[[Runtime], AbstractAsyncContextManager[dict[str, Any]]]
+    at_once: int | None = None
 
 
 def role_of(work: Work) -> Role:
@@ -54,17 +56,17 @@ async def _serve(work: Work, house: House, stop: Stop) -> None:
             async with open_heartbeat(
                 runtime.db, runtime.name_as(work.process), work.process, vitals, hear=worker.pause
             ) as heartbeat:
-                await _work(worker, house, heartbeat)
+                await _work(worker, house, heartbeat, stop)
             _note_sleep(house, heartbeat)
         finally:
             await worker.close()
 
 
-async def _work(worker: Worker, house: House, heartbeat: Heartbeat) -> None:
+async def _work(worker: Worker, house: House, heartbeat: Heartbeat, stop: Stop) -> None:
     hibernation = house.hibernation
     async with stop_when_idle(house.runtime, worker, hibernation):
         await worker.async_run()
-    if hibernation and hibernation.asked:
+    if hibernation and hibernation.asked and not stop.asked:
         heartbeat.wake_url = hibernation.wake_url
 
 
@@ -88,7 +90,7 @@ def _make_worker(work: Work, house: House, tools: dict[str, Any]) -> Worker:
         grace=settings.shutdown_grace,
         on_dead=partial(bury_unexecuted, house.runtime.db, role, redactor=house.runtime.redactor),
         ready=tell_ready,
-        max_jobs=settings.content_concurrency,
+        max_jobs=work.at_once or settings.content_concurrency,
         ctx=tools,
         observer=house.runtime.figures,
         handle_signals=False,

@@ -16,7 +16,7 @@ class WorkerState(StrEnum):
     ALIVE = "alive"
     ASLEEP = "asleep"  # it lives, and takes no jobs
     HIBERNATING = "hibernating"  # it holds no connection, and wakes when it is asked
-    DEAD = "dead"  # it said nothing lately, not even that it ends
+    DEAD = "dead"  # it said nothing lately, not even that it ends; or it slept, and nobody answers where it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class WorkerRow:
     connections_used: int
     now: datetime
     hibernating_since: datetime | None = None
+    asked_in_vain_since: datetime | None = None
 
     @property
     def silent(self) -> timedelta:
@@ -45,6 +46,8 @@ class WorkerRow:
 
     @property
     def state(self) -> WorkerState:
+        if self.asked_in_vain_since is not None:
+            return WorkerState.DEAD
         if self.hibernating_since is not None:
             return WorkerState.HIBERNATING
         if self.silent > timedelta(seconds=ALIVE):

@@ -11,7 +11,7 @@ __all__ = ["list_jobs", "list_workers", "log_counters"]
 
 LIST_WORKERS = """
 SELECT name, process, host, pid, version, started_at, seen_at, polled_at, running, loop_lag_ms, memory_bytes,
-       connections, connections_used, hibernating_since, now() AS now
+       connections, connections_used, hibernating_since, asked_in_vain_since, now() AS now
 FROM workers ORDER BY seen_at DESC, name LIMIT $1
 """
 
