@@ -155,10 +155,10 @@ class Stack:
         return await self[name].exits(within=within)
 
     async def close(self) -> None:
-        for child in self._children.values():
+        for child in self.everyone:
             child.signal(signal.SIGCONT)
             child.signal(signal.SIGKILL)
-        for child in self._children.values():
+        for child in self.everyone:
             await child.exits()
 
 
