@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from pooler import direct
 from structlog.testing import capture_logs
 
-from roadmap.database import Database, Pool, open_database
+from roadmap.database import Database, Pool, open_database, say_away
 from roadmap.embedded.servers import LocalServers
 from roadmap.errors import Misconfigured, Outage
 
@@ -185,6 +186,17 @@ async def test_a_server_that_still_starts_is_waited_for(forwarder: Forwarder, fo
     assert answer.result() == 1
     assert {line["event"] for line in told} == {"database_away"}
     assert told[1]["retry_in"] == 2 * told[0]["retry_in"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), "the name of db:5432 does not resolve: check DATABASE_URL"),
+        (ConnectionRefusedError(), "PostgreSQL does not answer at db:5432: check DATABASE_URL"),
+    ],
+)
+def test_a_name_that_does_not_resolve_is_told_from_a_server_that_does_not_answer(error: Exception, said: str) -> None:
+    assert say_away("postgresql://roadmap:a-secret@db:5432/roadmap", error) == said
 
 
 @pytest.mark.parametrize(

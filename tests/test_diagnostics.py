@@ -113,6 +113,13 @@ except OSError:
     assert "exception" not in line
 
 
+def test_what_uvicorn_tells_terminals_is_not_told_twice() -> None:
+    (line,) = lines('logging.getLogger("uvicorn.error").info("up", extra={"color_message": "\\x1b[1mup", "more": 1})')
+
+    assert (line["message"], line["more"]) == ("up", 1)
+    assert "color_message" not in line
+
+
 def test_a_field_called_message_steps_aside() -> None:
     (line,) = lines('log.warning("offline_model", message="set LLM_API_KEY")')
 

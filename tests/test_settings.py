@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -163,6 +164,24 @@ def test_a_wrong_address_is_named_without_its_password(monkeypatch: pytest.Monke
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "password", ["p@ss", "pa/ss", "12/34", "p@ss/word", "pa#ss", "12#34", "pa?ss", "12?34", "pa:s/s"]
+)
+def test_a_password_that_is_not_escaped_is_named_as_the_fault(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """Where it is taken apart, a part of it would be the host that diagnostics name."""
+    with pytest.raises(Misconfigured, match=r"password is not percent-encoded: %40 is @") as caught:
+        read(monkeypatch, DATABASE_URL=f"postgresql://roadmap:{password}@localhost/roadmap")
+    assert password not in str(caught.value)
+    quoted = f"postgresql://roadmap:{quote(password, safe='')}@localhost/roadmap"
+    assert database_url(read(monkeypatch, DATABASE_URL=quoted)) == quoted
+
+
+@pytest.mark.parametrize("sign", ["'", '"'])
+def test_quotes_around_an_address_are_told(monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    with pytest.raises(Misconfigured, match=r"^DATABASE_URL: must start with postgresql://, and begins with a quote$"):
+        read(monkeypatch, DATABASE_URL=f"{sign}{URL}{sign}")
+
+
 @pytest.mark.parametrize("seconds", ["0", "3", "30", "600"])
 def test_the_watchdog_is_off_or_gives_a_loop_time(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
     assert read_settings().watchdog == 30
@@ -174,7 +193,7 @@ def test_the_watchdog_is_off_or_gives_a_loop_time(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("url", [f"http://:{SECRET}@cache/0", f"redis://:{SECRET}@cache:port/0", SECRET])
 def test_a_wrong_address_of_redis_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    with pytest.raises(Misconfigured, match=r"^REDIS_URL: (is no address|must start with redis://)$"):
+    with pytest.raises(Misconfigured, match=r"^REDIS_URL: (is no address; perhaps .*|must start with redis://)$"):
         read(monkeypatch, REDIS_URL=url)
 
 

@@ -1,6 +1,7 @@
 """The one asyncpg pool of a process, and the only way to it: a statement, or a short transaction."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import structlog
 from roadmap.errors import Misconfigured, Outage
 
 __all__ = ["Connection", "Database", "Executor", "Pool", "Row", "like_pattern", "open_database"]
+__all__ += ["place_of", "say_away"]
 
 log = structlog.get_logger()
 
@@ -175,8 +177,8 @@ async def _connect(pool: Pool) -> RawPool:
             if _meets_a_pooler(exc):
                 raise Misconfigured(f"a pooler is in front ({exc}): set DB_POOLER=transaction") from exc
             if asyncio.get_running_loop().time() > deadline:
-                raise Outage(f"PostgreSQL does not answer at {_place(pool.url)}: check DATABASE_URL") from exc
-            log.warning("database_away", place=_place(pool.url), error=type(exc).__name__, retry_in=pause)
+                raise Outage(say_away(pool.url, exc)) from exc
+            log.warning("database_away", place=place_of(pool.url), error=type(exc).__name__, retry_in=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5)
 
@@ -186,7 +188,14 @@ def _meets_a_pooler(exc: Exception) -> bool:
     return isinstance(exc, asyncpg.ProtocolViolationError) and "startup parameter" in str(exc)
 
 
-def _place(url: str) -> str:
+def say_away(url: str, error: Exception) -> str:
+    """For a person, who has waited for it."""
+    if isinstance(error, socket.gaierror):
+        return f"the name of {place_of(url)} does not resolve: check DATABASE_URL"
+    return f"PostgreSQL does not answer at {place_of(url)}: check DATABASE_URL"
+
+
+def place_of(url: str) -> str:
     """Host and port, which may be told; the rest of the URL may not."""
     return urlsplit(url).netloc.rpartition("@")[2] or "the local socket"
 

@@ -36,7 +36,7 @@ def configure_diagnostics(level: str, *, process: str, pretty: bool = False, sec
     handler = logging.StreamHandler(lines)
     handler.setFormatter(
         ProcessorFormatter(
-            foreign_pre_chain=[*chain, ExtraAdder()],
+            foreign_pre_chain=[*chain, ExtraAdder(), _drop_colors],
             processors=[ProcessorFormatter.remove_processors_meta, *renderer, _as_text],
         )
     )
@@ -71,6 +71,12 @@ def _route_libraries(handler: logging.Handler, level: str) -> None:
         logging.getLogger(name).propagate = True
     # While PostgreSQL is away it tells of every try with a traceback through its own code, which tells nobody anything.
     logging.getLogger("asyncpg.pool").addFilter(_name_the_error)
+
+
+def _drop_colors(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Of uvicorn, which tells each line a second time for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 def _name_the_error(record: logging.LogRecord) -> bool:

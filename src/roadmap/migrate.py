@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from roadmap.database import Executor
+from roadmap.database import Executor, place_of, say_away
 from roadmap.errors import Misconfigured, Outage
 
 __all__ = ["Applied", "Migration", "Status", "dry_run", "find_folder", "migrate", "pending", "read_migrations"]
@@ -232,7 +232,7 @@ async def _connect(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _open(url: str) -> asyncpg.Connection:
-    deadline = asyncio.get_running_loop().time() + CONNECT_WAIT
+    pause, deadline = 1.0, asyncio.get_running_loop().time() + CONNECT_WAIT
     while True:
         try:
             return await asyncpg.connect(
@@ -246,9 +246,10 @@ async def _open(url: str) -> asyncpg.Connection:
             raise Misconfigured(f"PostgreSQL refuses the connection: {exc}") from exc
         except _STARTING as exc:
             if asyncio.get_running_loop().time() > deadline:
-                raise Outage("the database does not answer") from exc
-            log.warning("database_away", error=type(exc).__name__)
-        await asyncio.sleep(1)
+                raise Outage(say_away(url, exc)) from exc
+            log.warning("database_away", place=place_of(url), error=type(exc).__name__, retry_in=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5)
 
 
 TRY_LOCK = """

@@ -17,6 +17,7 @@ from roadmap.errors import Misconfigured
 # would send to the server as settings.
 _DATABASE_KEYS = {"host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"}
 _POOLER_PORTS = {6432, 6543}
+_UNESCAPED = "a character of its password is not percent-encoded: %40 is @, %2F is /, %3A is :, %25 is %, %23 is #"
 # What hosts with mounted secrets may give as a file: DATABASE_URL_FILE=/run/secrets/database_url.
 _SECRETS = {
     "database_url": ("DATABASE_URL",),
@@ -281,10 +282,15 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def clean_database_url(url: str) -> str:
-    """`postgres://` becomes `postgresql://`; query keys that asyncpg does not know are dropped."""
+    """`postgres://` becomes `postgresql://`; query keys that asyncpg does not know are dropped.
+
+    Raises ValueError where a part of the password would be taken for the host, and be told as one.
+    """
     if not url:
         return url
     parts = _split_address(url, "postgresql", "postgres")
+    if parts.netloc.count("@") > 1 or "@" in parts.path + parts.fragment + parts.query.partition("=")[0]:
+        raise ValueError(_UNESCAPED)
     query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key in _DATABASE_KEYS])
     # urlunsplit would leave the two slashes out where there is no host, only a socket's folder in the query.
     return f"postgresql://{parts.netloc}{parts.path}" + (f"?{query}" if query else "")
@@ -310,9 +316,10 @@ def _split_address(url: str, *schemes: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no address") from None
+        raise ValueError(f"is no address; perhaps {_UNESCAPED}" if "@" in url else "is no address") from None
     if parts.scheme not in schemes:
-        raise ValueError(f"must start with {schemes[0]}://")
+        begins = ", and begins with a quote" if url.startswith(("'", '"')) else ""
+        raise ValueError(f"must start with {schemes[0]}://{begins}")
     return parts
 
 

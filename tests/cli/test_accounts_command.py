@@ -53,7 +53,7 @@ async def opens(db: Database, email: str, password: str) -> bool:
 
 async def test_accounts_are_made_changed_and_listed(roadmap: Run, database: Database) -> None:
     made = await roadmap("admin", "create", "--email", OLGA, "--password-stdin", stdin=f"{PASSWORD}\n")
-    assert made == (0, "", "")
+    assert made == (0, f"{OLGA}: operator\n", "")
     assert await opens(database, OLGA, PASSWORD)
     arguments = ("--email", OLGA, "--password-stdin")
     assert (await roadmap("admin", "password", *arguments, stdin=ANOTHER))[0] == 0

@@ -32,7 +32,8 @@ async def test_it_misses_a_worker_on_each_queue(tmp_path: Path, database_url: st
     code, lines = await check(database_url, redis_url)
     assert code == 1
     assert lines["postgresql"] == lines["redis"] == lines["schema"] == "ok"
-    assert lines["worker on content"] == lines["worker on logs"] == "none is alive"
+    assert lines["worker on content"] == "none is alive: start `roadmap content`, or look at its log"
+    assert lines["worker on logs"] == "none is alive: start `roadmap logs`, or look at its log"
     assert lines["postgresql version"][0].isdigit()
     assert lines["redis version"][0].isdigit()
     assert lines["redis maxmemory-policy"] == "noeviction"

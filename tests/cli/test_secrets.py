@@ -142,7 +142,7 @@ async def test_no_secret_is_told_by_anything(
         told |= {f"table {name}": text async for name, text in tables(database)}
         told["redis"] = await everything(redis)
     assert "a dead job" in told
-    assert any('"model_refused"' in text for text in told.values())
+    assert any('"model_call_failed"' in text for text in told.values())
     assert "roadmap_queue_depth" in told["/metrics"]
     assert leaks(told, {"an API key": key, **cookies}) == []
 

@@ -60,7 +60,10 @@ async def test_a_tutorial_that_is_too_short_or_too_long_is_none(
 
     with pytest.raises(Unusable) as caught:
         await write_tutorial(llm, assignment)
-    assert (caught.value.code, str(caught.value)) == ("tutorial_length", f"a tutorial of {length} characters is none")
+    assert (caught.value.code, str(caught.value)) == (
+        "tutorial_length",
+        f"the model wrote {length} characters; a tutorial has 200 to 60000",
+    )
     assert len(llm.spent) == 1
 
 

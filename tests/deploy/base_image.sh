@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes what the Dockerfile builds on, for a machine without a registry: Debian's own Python 3.13, imported under the
-# name of the official image. On Debian or Ubuntu, as root; it installs the tools that are missing. Again: does nothing.
+# name of the official image. On Debian or Ubuntu, as root; it installs the tools that are missing. Again: says so.
 set -euo pipefail
 
 IMAGE=docker.io/library/python:3.13-slim-trixie
@@ -19,6 +19,7 @@ if ((${#missing[@]})); then
 fi
 
 if podman image exists "$IMAGE"; then
+    echo "the base image is there"
     exit 0
 fi
 root=$(mktemp -d)
@@ -31,4 +32,5 @@ cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 tar --directory "$root" --create --one-file-system . |
     podman import --quiet --change ENV=SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-        --change 'CMD ["python3"]' - "$IMAGE"
+        --change 'CMD ["python3"]' - "$IMAGE" >/dev/null
+echo "the base image is there"

@@ -37,6 +37,12 @@ def test_where_there_is_no_systemd_podman_is_told_to_check_no_health() -> None:
     assert all("--no-healthcheck" in command for command in podman)
 
 
+def test_podman_restarts_at_boot_what_its_unit_starts() -> None:
+    """`podman-restart.service` looks at this policy alone."""
+    serving = [command for command in CONTAINERS if command.startswith("podman") and "--detach" in command]
+    assert all("--restart always" in command for command in serving)
+
+
 def test_commands_and_units_read_one_file_which_says_production() -> None:
     (block,) = re.findall(r"`roadmap\.env`, where .*?```\n(.*?)```", PAGE, re.DOTALL)
     assert "ENVIRONMENT=production\n" in block
@@ -51,7 +57,9 @@ def test_every_program_that_is_used_is_installed_or_always_there() -> None:
         "python3": "python3-venv",
         "createuser": "postgresql",
         "createdb": "postgresql",
+        "dropdb": "postgresql",
         "pg_dump": "postgresql",
+        "pg_restore": "postgresql",
         "redis-cli": "redis-server",
         "openssl": "openssl",
     }
@@ -65,7 +73,7 @@ def test_every_program_that_is_used_is_installed_or_always_there() -> None:
 def test_systemd_run_knows_every_option_that_the_page_gives_it() -> None:
     """Without a running systemd it gets as far as the bus, or says which option it does not know."""
     lines = [command.split() for command in COMMANDS if command.startswith("systemd-run")]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for words in lines:
         options = words[: words.index("/opt/roadmap/bin/roadmap")]
         asked = subprocess.run([*options, "--help"], capture_output=True, check=False, text=True)

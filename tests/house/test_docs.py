@@ -11,6 +11,7 @@ from project_code import ROOT, our_modules
 from pydantic import AliasChoices, SecretStr
 
 from roadmap.cli.main import _parser
+from roadmap.monitor.advice import ADVICE
 from roadmap.runtime import needed_connections
 from roadmap.settings import Settings
 from roadmap.web.pages.routes import PAGES
@@ -308,3 +309,10 @@ def test_every_metric_that_a_document_names_is_in_the_page_on_metrics() -> None:
     }
     assert known
     assert sorted(name for name in named if name not in known) == []
+
+
+def test_the_monitor_advises_about_every_code_that_the_page_on_troubleshooting_explains() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    table = page[page.index("\n## Dead jobs\n") : page.index("\n## The provider\n")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {code for row in rows for code in INLINE.findall(row)} == set(ADVICE)

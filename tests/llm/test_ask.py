@@ -288,7 +288,7 @@ async def test_neither_prompts_nor_answers_nor_keys_reach_diagnostics(server: Mo
     with capture_logs() as logs, pytest.raises(Unusable):
         await llm.ask(PROMPT, Plan)
 
-    assert [entry["event"] for entry in logs] == ["model_call", "model_refused", "model_call"]
+    assert [entry["event"] for entry in logs] == ["model_call", "model_call_failed", "model_call"]
     assert logs[1]["reason"] == "invalid_api_key"
     for secret in ("sk-secret", "Plan SQL", "You plan", "'no'"):
         assert secret not in str(logs)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
+from waiting import eventually
 
 from roadmap import migrate as runner
 from roadmap.database import Database
@@ -157,6 +159,18 @@ async def test_processes_refuse_a_schema_that_is_older_than_they_need(database: 
 def test_a_folder_with_odd_names_is_refused(names: tuple[str, ...], folder: Write) -> None:
     with pytest.raises(Misconfigured):
         runner.read_migrations(folder(**dict.fromkeys(names, SECOND)))
+
+
+async def test_who_waits_for_a_server_says_where(unused_tcp_port: int) -> None:
+    place = f"127.0.0.1:{unused_tcp_port}"
+    with capture_logs() as told:
+        waiting = asyncio.create_task(runner.migrate(f"postgresql://roadmap:a-secret@{place}/roadmap"))
+        await eventually(lambda: len(told) >= 2, "two tries")
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert {(line["event"], line["place"]) for line in told} == {("database_away", place)}
+    assert [line["retry_in"] for line in told[:2]] == [1, 2]
+    assert "a-secret" not in str(told)
 
 
 async def test_a_wrong_database_name_is_a_misconfiguration(empty_database_url: str) -> None:

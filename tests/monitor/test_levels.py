@@ -50,6 +50,11 @@ def test_a_provider_is_away_when_the_latest_calls_say_so(calls: int, outages: in
     assert (found and found[0]) == level
 
 
+def test_the_worst_reason_comes_first() -> None:
+    _, reasons = judge(Situation(31, 0, 0, paused=False, known=True), CONTENT)
+    assert reasons == ("no worker serves it, and work waits", "its oldest job waits for more than 30 s")
+
+
 def test_the_worst_counts() -> None:
     assert worst([]) is Health.GREEN
     assert worst([Health.AMBER, Health.GREEN, Health.RED]) is Health.RED

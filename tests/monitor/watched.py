@@ -127,6 +127,6 @@ VALUES ($1, $2, $3, $4, $5, 5, 1000, 2000, '{0,0,0,10,10}', '{0,0,0,0,0,0,0,0,0,
 
 
 async def write_minute(db: Database, function: str, offered: int, succeeded: int, failed: int) -> None:
-    """As if all this had happened two minutes ago."""
-    minute = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=2)
+    """As if all this had happened in the minute before this one."""
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
     await db.execute(MINUTE, function, minute, offered, succeeded, failed)

@@ -7,6 +7,8 @@ import pytest
 from inside import Api, serving
 from world import World
 
+from roadmap.roadmaps.model import RunStatus
+
 
 @pytest.fixture
 def path(world: World) -> str:
@@ -18,6 +20,13 @@ async def test_head_answers_like_get_without_a_body(world: World, path: str) -> 
         head, get = await world.alice.head(url), await world.alice.get(url)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-type"] == get.headers["content-type"]
+
+
+async def test_the_description_says_what_a_roadmap_s_status_can_be(world: World) -> None:
+    schemas = (await world.nobody.get("/openapi.json")).json()["components"]["schemas"]
+    assert schemas["RunStatus"]["enum"] == list(RunStatus)
+    for name in ("RoadmapModel", "SummaryModel", "LatestRunModel"):
+        assert schemas[name]["properties"]["status"]["$ref"].endswith("/RunStatus"), name
 
 
 async def test_a_large_answer_is_compressed_for_those_who_can_read_it(world: World, path: str) -> None:

@@ -34,6 +34,7 @@ def create(arguments: Namespace) -> int:
         with open_passwords() as passwords:
             role = Role(arguments.role)
             await service.create_account(db, passwords, arguments.email, password, role=role, actor=COMMAND_LINE)
+        print(f"{arguments.email}: {role}")
 
     check_email(arguments.email)
     password = _read_password(arguments)

@@ -112,7 +112,11 @@ async def _look_at_workers(db: Database) -> Lines:
         alive = await count_alive(db)
     except RoadmapError as exc:
         return {"workers": str(exc)}
-    return {f"worker on {name}": None if alive.get(name) else "none is alive" for name in QUEUES}
+    return {f"worker on {name}": None if alive.get(name) else _no_worker(name) for name in QUEUES}
+
+
+def _no_worker(name: Process) -> str:
+    return f"none is alive: start `roadmap {name}`, or look at its log"
 
 
 async def _look_at_redis(queue: Queue) -> Lines:

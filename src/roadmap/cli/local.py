@@ -44,7 +44,8 @@ def dev(arguments: Namespace) -> int:
 
 
 async def _dev(arguments: Namespace) -> int:
-    settings = read_settings(port=arguments.port, data_dir=arguments.data_dir.resolve())
+    port = {} if arguments.port is None else {"port": arguments.port}
+    settings = read_settings(**port, data_dir=arguments.data_dir.resolve())
     async with _stack(settings, prefix_lines(SERVICES)) as (supervisor, servers):
         if await supervisor.ready(READY_WITHIN):
             _tell_urls(settings, servers)

@@ -213,7 +213,7 @@ def _positive(text: str) -> int:
 
 def _add_local(commands: Commands) -> None:
     dev = _add(commands, "dev", "run everything on this machine, with its own PostgreSQL and Redis")
-    dev.add_argument("--port", type=_port, default=8000, help="port of the API (8000)")
+    dev.add_argument("--port", type=_port, help="port of the API (PORT, or 8000)")
     dev.set_defaults(run="local:dev")
     demo = _add(commands, "demo", "make one roadmap here and now, and show it")
     demo.add_argument("goal", nargs="?", default="Learn SQL in six weeks, 5 hours a week", help="what to learn")
@@ -231,6 +231,7 @@ def _add_local(commands: Commands) -> None:
     model = _add(commands, "offline-model", "serve the built-in model over HTTP, for tests and benchmarks")
     model.add_argument("--port", type=_port, default=0, help="0 picks a free one")
     model.add_argument("--latency-ms", type=int, default=0, help="how long each answer takes")
-    model.add_argument("--faults", default="", help='such as "429=0.05,500=0.01"')
+    shares = 'shares of calls that fail: "429=0.05,500=0.01"; also stall, garbage, truncation, reset'
+    model.add_argument("--faults", default="", help=shares)
     model.add_argument("--seed", type=int, default=0, help="of the faults")
     model.set_defaults(run="offline:serve")

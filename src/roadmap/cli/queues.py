@@ -16,7 +16,7 @@ from roadmap.queue.client import Queue
 __all__ = ["list_all", "pause", "resume"]
 
 COLUMNS = (
-    "name", "level", "depth", "running", "open_work", "oldest_waiting_seconds", "workers", "hibernating", "paused_at",
+    "name", "level", "depth", "running", "open_work", "oldest_seconds", "workers", "hibernating", "paused_at",
     "paused_by", "reasons",
 )  # fmt: skip
 

@@ -19,5 +19,8 @@ async def write_tutorial(llm: Llm, assignment: Assignment) -> dict[str, Any]:
     prompt = load_prompt(__package__, "tutorial", assignment.variables(), max_tokens=6_000)
     markdown = await llm.write(prompt)
     if not FEWEST_CHARACTERS <= len(markdown) <= MOST_CHARACTERS:
-        raise Unusable("tutorial_length", f"a tutorial of {len(markdown)} characters is none")
+        raise Unusable(
+            "tutorial_length",
+            f"the model wrote {len(markdown)} characters; a tutorial has {FEWEST_CHARACTERS} to {MOST_CHARACTERS}",
+        )
     return {"markdown": markdown}

@@ -181,7 +181,7 @@ class Provider:
 
     def _refuse(self, status: int, headers: httpx.Headers, body: bytes, request: Request) -> NoReturn:
         complaint = body[:10_000].decode("utf-8", "replace")
-        log.warning("model_refused", provider=self.name, model=self.model, status=status, reason=reason(complaint))
+        log.warning("model_call_failed", provider=self.name, model=self.model, status=status, reason=reason(complaint))
         if status in {400, 422}:
             weaker = request.dialect.after_refusal(complaint, structured=request.shape is not None)
             if weaker is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from roadmap.heartbeat import Process
 from roadmap.monitor.model.queues import Health
 
-__all__ = ["OBJECTIVES", "Objective", "Situation", "judge", "judge_model", "worst"]
+__all__ = ["OBJECTIVES", "Objective", "Situation", "judge", "judge_model", "severity", "worst"]
 
 # So many calls in a row are more than bad luck.
 FEWEST_CALLS = 3
@@ -36,12 +36,13 @@ class Situation:
 
 
 def judge(situation: Situation, objective: Objective) -> tuple[Health, tuple[str, ...]]:
-    """The level, and why it is not green."""
+    """The level, and why it is not green, the worst first."""
     found = [*_judge_age(situation, objective), *_judge_workers(situation)]
     if situation.paused:
         found.append((Health.AMBER, "it is paused"))
     if not situation.known:
         found.append((Health.AMBER, "Redis is away: new work waits in PostgreSQL"))
+    found.sort(key=severity)
     return worst(level for level, _ in found), tuple(reason for _, reason in found)
 
 
@@ -52,6 +53,11 @@ def judge_model(calls: int, outages: int) -> tuple[Health, str] | None:
     if outages < calls:
         return Health.AMBER, f"model: {outages} of its latest {calls} calls met an outage"
     return Health.RED, f"model: its provider is away, the latest {calls} calls got no answer"
+
+
+def severity(found: tuple[Health, str]) -> int:
+    """Sorts the worst first."""
+    return -list(Health).index(found[0])
 
 
 def worst(levels: Iterable[Health]) -> Health:

@@ -80,7 +80,7 @@ class PlanModel(BaseModel):
 class LatestRunModel(BaseModel):
     id: str
     kind: str
-    status: str
+    status: RunStatus
     error: dict[str, Any] | None
     started_at: str | None
     planned_at: str | None
@@ -91,7 +91,7 @@ class SummaryModel(BaseModel):
     id: str
     goal: str
     title: str | None
-    status: str
+    status: RunStatus
     version: int | None
     concepts: int | None
     minutes: int | None
@@ -109,7 +109,7 @@ class RoadmapModel(BaseModel):
     id: str
     goal: str
     title: str | None
-    status: str
+    status: RunStatus
     preferences: dict[str, Any]
     run: LatestRunModel
     plan: PlanModel | None

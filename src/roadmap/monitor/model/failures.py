@@ -68,10 +68,11 @@ class DeadPage:
 
 @dataclass(frozen=True, slots=True)
 class DeadView(DeadRow):
-    """One with everything. `raw` is the beginning of a payload that could not be read; `siblings` are the others of
-    its fault that are still dead. `log`: the last lines of its run about its concept, or about all of a run that could
-    not be planned, oldest first."""
+    """One with everything. `advice`: what helps, as a rule; null: nobody knows this code. `raw` is the beginning of a
+    payload that could not be read; `siblings` are the others of its fault that are still dead. `log`: the last lines of
+    its run about its concept, or about all of a run that could not be planned, oldest first."""
 
+    advice: str | None
     payload: dict[str, Any] | None
     raw: str | None
     traceback: str | None

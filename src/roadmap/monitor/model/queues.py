@@ -36,9 +36,9 @@ class QueueView:
     """What Redis knows (`depth`, `running` of the first thousand in line, `oldest_waiting_seconds` of the first twenty
     that wait) is null while it is away. What PostgreSQL knows is null for the queue `logs`, whose work is in Redis
     alone: `open_work` are pieces of content and drafts (20000: or more), `oldest_open_seconds` since when one of them
-    waits that might be taken, `in_flight` how many are held. Rates are jobs a minute over the last five minutes that
-    are over; `drain_seconds` is null while the queue does not get shorter. `workers` are awake. `reasons` say why the
-    level is not green."""
+    waits that might be taken, `in_flight` how many are held. `oldest_seconds` is the longer of both waits. Rates are
+    jobs a minute over this minute and the one before; `drain_seconds` is null while the queue does not get shorter.
+    `workers` are awake. `reasons` say why the level is not green, the worst first."""
 
     name: str
     level: Health
@@ -48,6 +48,7 @@ class QueueView:
     oldest_waiting_seconds: float | None
     open_work: int | None
     oldest_open_seconds: float | None
+    oldest_seconds: float | None
     in_flight: int | None
     rate_in: float | None
     rate_out: float | None

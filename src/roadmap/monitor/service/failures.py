@@ -14,6 +14,7 @@ from roadmap.dead_jobs.model import DeadJob
 from roadmap.errors import NotFound
 from roadmap.execution_log.store import LoggedRun
 from roadmap.ids import Prefix, show_id
+from roadmap.monitor.advice import ADVICE
 from roadmap.monitor.looks import Looks
 from roadmap.monitor.model.failures import AuditPage, AuditRow, DeadPage, DeadRow, DeadView, FailureGroup, FailureList
 from roadmap.monitor.model.log import LogLine
@@ -65,6 +66,7 @@ async def read_dead(db: Database, dead_job_id: UUID) -> DeadView:
         titles = await concept_titles(db, dead.roadmap_id)
     return DeadView(
         **{name: getattr(shown, name) for name in DeadRow.__slots__},
+        advice=ADVICE.get(dead.code),
         payload=dead.payload,
         raw=None if dead.raw is None else dead.raw.decode(errors="backslashreplace"),
         traceback=dead.traceback,

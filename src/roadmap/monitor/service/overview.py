@@ -9,7 +9,7 @@ from roadmap.figures.model import Point, Step, together
 from roadmap.figures.store import read_series
 from roadmap.heartbeat import Process
 from roadmap.ids import first_id
-from roadmap.monitor.levels import judge_model, worst
+from roadmap.monitor.levels import judge_model, severity, worst
 from roadmap.monitor.looks import Looks
 from roadmap.monitor.model.processes import WorkerState, WorkerView
 from roadmap.monitor.model.queues import Health, Overview, OverviewPoint, ProcessCount, QueueView, RunCount
@@ -69,7 +69,7 @@ def _judge(queues: Iterable[QueueView], calls: tuple[int, int], dead_jobs: int) 
         found.append(about_model)
     if dead_jobs:
         found.append((Health.AMBER, "dead jobs wait for an operator"))
-    return sorted(found, key=lambda one: -list(Health).index(one[0]))
+    return sorted(found, key=severity)
 
 
 def _count(process: Process, workers: Iterable[WorkerView]) -> ProcessCount:

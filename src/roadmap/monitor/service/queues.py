@@ -41,8 +41,7 @@ MOST_WORKERS = 500
 MOST_JOBS = 1_000
 JOBS_OF_ONE = 100
 MOST_IN_LINE = 100
-# The minute that lasts is left out: it would look like a fall.
-RATE_MINUTES = 5
+MINUTE = timedelta(minutes=1)
 Series = Mapping[str, Sequence[Point]]
 
 
@@ -102,6 +101,7 @@ def _view(process: Process, known: _Known, serving: Sequence[WorkerState], minut
         oldest_waiting_seconds=line.oldest if line else None,
         open_work=work.open if work else None,
         oldest_open_seconds=work.oldest if work else None,
+        oldest_seconds=known.oldest,
         in_flight=work.held if work else None,
         rate_in=rate_in,
         rate_out=rate_out,
@@ -114,18 +114,19 @@ def _view(process: Process, known: _Known, serving: Sequence[WorkerState], minut
 
 
 def _rates(process: Process, minutes: Minutes) -> tuple[float, float]:
-    """Jobs a minute that came and went."""
-    began, over = minutes.now - timedelta(minutes=RATE_MINUTES + 1), minutes.now - timedelta(minutes=1)
+    """Jobs a minute that came and went, in this minute and the one before."""
+    began = minutes.now.replace(second=0, microsecond=0) - MINUTE
     tallies = [
         point.tally
         for function, points in minutes.series.items()
         for point in points
-        if FUNCTIONS.get(function) == process and began < point.at <= over
+        if FUNCTIONS.get(function) == process and point.at >= began
     ]
     sums = together(tallies)
     # A content job that returns leaves the queue, and is offered again; one of the log's stays there until it ends.
     gone = sums.ended + sums.returned if process is Process.CONTENT else sums.ended
-    return sums.offered / RATE_MINUTES, gone / RATE_MINUTES
+    span = (minutes.now - began) / MINUTE
+    return sums.offered / span, gone / span
 
 
 def _drain(depth: int, rate_in: float, rate_out: float) -> float | None:

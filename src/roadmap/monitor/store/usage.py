@@ -109,15 +109,16 @@ WITH spent AS (
     GROUP BY run_id
 ), dear AS (
     SELECT roadmap_id, sum(calls)::int AS calls, sum(tokens)::bigint AS tokens, sum(cost_micros)::bigint AS cost_micros
-    FROM spent JOIN runs ON runs.id = run_id GROUP BY roadmap_id ORDER BY sum(cost_micros) DESC, roadmap_id LIMIT $2
+    FROM spent JOIN runs ON runs.id = run_id GROUP BY roadmap_id
+    ORDER BY sum(cost_micros) DESC, sum(tokens) DESC, roadmap_id LIMIT $2
 )
 SELECT roadmap_id, users.email AS learner, left(goal, 200) AS goal, calls, tokens, cost_micros
 FROM dear JOIN roadmaps ON roadmaps.id = roadmap_id JOIN users ON users.id = roadmaps.user_id
-ORDER BY cost_micros DESC, roadmap_id
+ORDER BY cost_micros DESC, tokens DESC, roadmap_id
 """
 
 
 async def list_dear_roadmaps(db: Executor, limit: int) -> list[RoadmapCost]:
-    """The dearest of the last days."""
+    """The dearest of the last days; without prices, those with the most tokens."""
     rows = await db.fetch(LIST_DEAR_ROADMAPS, DAYS, limit)
     return [RoadmapCost(**{**row, "roadmap_id": show_id(Prefix.ROADMAP, row["roadmap_id"])}) for row in rows]

@@ -28,7 +28,7 @@ def _glance(seen: Overview) -> dict[str, Any]:
     done = sum(point.succeeded for point in seen.minutes)
     failed = sum(point.failed for point in seen.minutes)
     depths = [queue.depth for queue in seen.queues]
-    waits = [queue.oldest_waiting_seconds for queue in seen.queues if queue.oldest_waiting_seconds is not None]
+    waits = [queue.oldest_seconds for queue in seen.queues if queue.oldest_seconds is not None]
     counted = [f"{one.count} {one.status}" for one in seen.open_runs if one.count]
     return {
         "words": seen.reasons[0] if seen.reasons else "work is done in time",
